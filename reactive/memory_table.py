@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.backend.shapes import GIB, MemoryNeeds, budget, shape_by_rule, text_numbers, text_shape
-from reactive.diffusion.models.catalogue import find_entry, read_json
+from reactive.diffusion.backend.shapes import (
+    CLASSES,
+    GIB,
+    BatchShape,
+    MemoryNeeds,
+    budget,
+    shape_by_rule,
+    text_numbers,
+    text_shape,
+)
+from reactive.diffusion.models.adapter import ENCODER_NUMBERS
+from reactive.diffusion.models.catalogue import find_entry, read_json, style_adapter
 from reactive.diffusion.models.families import FAMILIES, Family, family_named, family_of
 from reactive.diffusion.models.locate import find_model
+from reactive.diffusion.models.quantised import KINDS, NOT_QUANTISED, Quant, bytes_when_quantised, parse_quant, unloaded
 from reactive.diffusion.models.single_file import CONFIGS, read_header
 from reactive.errors import ModelError
 
@@ -19,24 +28,29 @@ CARDS = (6, 8, 12, 24)
 # of an autoencoder that overflows in float16
 _EXACT = 4
 _HALF = 2
+Described = tuple[Path, Family, float, tuple[int, int] | None]
 
 
-def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Return what a model needs on a card in float16, at its native size or another one.
+def needs_table(name: str, size: tuple[int, int] | None = None, quant: str | None = None) -> dict[str, Any]:
+    """Return what a model needs on a card in float16, at its native size or another one, quantised if `quant` says how.
 
     Returns
     -------
-    ``model``, ``size``, ``weights_gib`` by part, ``batches``: for each batch the GiB of network, of decoding at once and in
-    slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need, whether
-    that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does (None:
-    there is none).
+    ``model``, ``size``, ``weights_gib`` by part, ``style_gib`` (what an adapter for pictures adds to the network, and what encoding
+    the pictures needs before the clip; None if there is no adapter), ``batches``: for each batch the GiB of network, of decoding at
+    once and in slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need,
+    whether that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does
+    (None: there is none); ``quantised``: for no quantisation and each kind of it the GiB of network and text encoders, and the
+    smallest of these cards that holds one picture (None: none of them).
 
     Raises
     ------
     ModelError
         If the model is neither here nor known by its name.
     """
-    needs, native = needs_named(name)
+    chosen = parse_quant(quant)
+    described = _described(name)
+    needs, native = _needs(name, described, chosen)
     width, height = size or native
     batches = [
         {
@@ -67,13 +81,29 @@ def needs_table(name: str, size: tuple[int, int] | None = None) -> dict[str, Any
     return {
         "model": name,
         "size": f"{width}x{height}",
+        "quant": quant or "",
         "weights_gib": {
             "network": _gib(needs.network_bytes),
             "autoencoder": _gib(needs.vae_bytes),
             "text encoders": _gib(needs.text_bytes),
         },
+        "style_gib": _style(name),
         "batches": batches,
         "cards": rows,
+        "quantised": [
+            _quantised(_needs(name, described, Quant(kind))[0], kind, width, height) for kind in ("", *KINDS)
+        ],
+    }
+
+
+def _quantised(needs: MemoryNeeds, kind: str, width: int, height: int) -> dict[str, Any]:
+    """Return the sizes of a model's parts in a kind of quantisation, and the smallest card for one picture."""
+    one = needs.total(width, height, BatchShape(1, 1))
+    return {
+        "quant": kind,
+        "network": _gib(needs.network_bytes),
+        "text encoders": _gib(needs.text_bytes),
+        "card": next((card for card in CLASSES if one <= budget(card)), None),
     }
 
 
@@ -94,7 +124,11 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     ModelError
         If the model is neither here nor known by its name.
     """
-    folder, family, told, native = _described(name)
+    return _needs(name, _described(name), NOT_QUANTISED)
+
+
+def _needs(name: str, described: Described, quant: Quant) -> tuple[MemoryNeeds, tuple[int, int]]:
+    folder, family, told, native = described
     network, vae = (read_json(folder / part / "config.json", name) for part in (family.network, "vae"))
     vae_number = _EXACT if family.exact_autoencoder(vae) else _HALF
     encoders = [folder / part for part in family.parts if part.startswith("text_encoder")]
@@ -103,10 +137,15 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     needs = MemoryNeeds(
         network=network,
         vae=vae,
-        network_bytes=_HALF * _weights(family.parts[family.network], network),
-        vae_bytes=vae_number * _weights(str(vae.get("_class_name", "AutoencoderKL")), vae),
-        text_bytes=_HALF
-        * sum(_weights(family.parts[part.name], text) for part, text in zip(encoders, texts, strict=True)),
+        network_bytes=quant.file.stat().st_size
+        if quant.file
+        else _bytes(family.parts[family.network], network, quant.encoders),
+        vae_bytes=_bytes(str(vae.get("_class_name", "AutoencoderKL")), vae, number=vae_number),
+        text_bytes=sum(
+            # small ones stay as they are
+            _bytes(family.parts[part.name], text, quant.encoders if family.large_texts else "")
+            for part, text in zip(encoders, texts, strict=True)
+        ),
         number=_HALF,
         vae_number=vae_number,
         factor=factor,
@@ -120,7 +159,7 @@ def needs_named(name: str) -> tuple[MemoryNeeds, tuple[int, int]]:
     return needs, native or family.native(network, factor)
 
 
-def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
+def _described(name: str) -> Described:
     """Return the folder whose configuration describes a model, its family, guidance, and native size if that is another."""
     entry = find_entry(name)
     if entry is not None and entry.kind != "model":
@@ -144,22 +183,17 @@ def _described(name: str) -> tuple[Path, Family, float, tuple[int, int] | None]:
     return found, family, 1.0 if told else guidance, None
 
 
-def _weights(kind: str, config: Config) -> int:
-    """Return how many weights a part of a class and configuration has; nothing is allocated."""
-    import diffusers
-    import transformers
+def _style(name: str) -> dict[str, float] | None:
+    folder, family, *_ = _described(name)
+    config, entry = read_json(folder / family.network / "config.json", name), style_adapter(family.name)
+    if family.adapter_numbers is None or entry is None or config.get("cross_attention_dim") != entry.width:
+        return None
+    added = family.adapter_numbers(unloaded(family.parts[family.network], config))
+    return {"network": _gib(_HALF * added), "encoding": _gib(_HALF * ENCODER_NUMBERS)}
 
-    library, _, name = kind.rpartition(".")
-    plain = {key: value for key, value in config.items() if not key.startswith("_")}
-    with torch.device("meta"):
-        if library == "transformers":
-            text: Any = getattr(transformers, name)
-            made: Any = text(text.config_class(**plain))
-        else:
-            if "num_decoder_blocks" in config:
-                plain.pop("block_out_channels", None)
-            made = getattr(diffusers, name).from_config(plain)
-    return sum(weight.numel() for weight in made.parameters())
+
+def _bytes(kind: str, config: Config, quant: str = "", number: int = _HALF) -> int:
+    return bytes_when_quantised(unloaded(kind, config), quant, number)
 
 
 def _gib(size: int) -> float:

@@ -17,7 +17,7 @@ def models() -> None:
 @models.command("list")
 @json_option
 def models_list(as_json: bool) -> None:
-    """List the models, LoRAs and small autoencoders that have a short name, and which of them are here.
+    """List the models, LoRAs, small autoencoders and adapters that have a short name, and which of them are here.
 
     \b
     Example:
@@ -41,7 +41,7 @@ def models_list(as_json: bool) -> None:
         )
         licence = f"{row['licence']}: {selling}" if selling else row["licence"]
         click.echo(
-            f"{row['name']:<14} {row['kind']:<6} {row['family']:<11} {mark}  {facts:<32}  {row['about']}; {licence}"
+            f"{row['name']:<18} {row['kind']:<7} {row['family']:<11} {mark}  {facts:<32}  {row['about']}; {licence}"
         )
     click.echo("")
     for memory in (8, 12, 16, 24):

@@ -16,6 +16,7 @@ from reactive.cli.common import (
     USAGE,
     background_option,
     check_loras,
+    check_styles,
     errors,
     fail,
     fit_option,
@@ -30,11 +31,22 @@ from reactive.cli.common import (
     printable,
     sampling_options,
     seed_option,
+    style_option,
     video_options,
     weights_options,
 )
 from reactive.cli.numbers import IntOption
 from reactive.errors import ReactiveError, install_line
+
+
+def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the default file of keys and leave."""
+    del option
+    if wanted:
+        from reactive.live.control.keys import default_keys
+
+        click.echo(default_keys(), nl=False)
+        context.exit()
 
 
 @click.command()
@@ -53,6 +65,7 @@ from reactive.errors import ReactiveError, install_line
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
 @weights_options
+@style_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
 @click.option("--draft", is_flag=True, help="Half the size: faster, and different from the final clip.")
@@ -73,6 +86,15 @@ from reactive.errors import ReactiveError, install_line
 @click.option("--midi", metavar="PORT", help='Be moved by MIDI: part of the port\'s name, or "any".')
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
+)
+@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of the page, as a TOML file.")
+@click.option(
+    "--print-keys",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_keys,
+    help="Print the default keys.",
 )
 @click.option("--mjpeg", is_flag=True, help="Print an address that shows the current picture, for OBS.")
 @click.option("--link", is_flag=True, help="Share tempo, beat, start and stop by Ableton Link.")
@@ -95,6 +117,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview --input mic --preset warehouse --mjpeg
       reactive preview song.wav --osc-in 9000 --osc-out 9001
       reactive preview song.wav --midi nano --midi-map cc1=macro.storm --midi-map note36=next
+      reactive preview song.wav --keys my-keys.toml
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
     # the first message comes before torch is loaded, which takes seconds
@@ -175,6 +198,7 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
             click.echo(printable(note), err=True)
         if as_json:
             data = {"url": address.url, "port": address.port, "host": address.host, "here": address.here}
+            data |= {"remote": address.remote, "look": address.look}
             click.echo(
                 json.dumps(
                     data
@@ -191,8 +215,10 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
             elif address.open:
                 click.echo(f"On this machine: {address.here}")
                 click.echo("Other machines can reach this page with that address; who has it can play and edit.")
+                click.echo(f"Remote control for a phone, the same: {address.remote}")
+                click.echo(f"Who has this address can look, and no more: {address.look}")
             if address.mjpeg:
-                click.echo(f"Who has this address can look, and no more: {address.mjpeg}")
+                click.echo(f"Who has this address can look at the picture, and no more: {address.mjpeg}")
             if address.osc:
                 click.echo(f"OSC is heard at port {address.osc}.")
                 if warning := exposure_warning(io_options.osc_in):
@@ -204,6 +230,7 @@ def _teller(song: str | None, as_json: bool, io_options: Any) -> Any:
 
 def _io_options(options: dict[str, Any]) -> Any:
     from reactive.live.control.external_io import ExternalIOOptions
+    from reactive.live.control.keys import read_keys
     from reactive.live.control.midi import read_mapping
     from reactive.live.control.osc import parse_address
     from reactive.live.outputs.sink import parse_output
@@ -225,6 +252,7 @@ def _io_options(options: dict[str, Any]) -> Any:
         mjpeg=options["mjpeg"],
         outputs=tuple(parse_output(text, size) for text in options["outputs"]),
         link=options["link"],
+        keys=read_keys(options["keys"]),
     )
 
 
@@ -234,6 +262,7 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.render.sizes import parse_size
 
     check_loras(options)
+    check_styles(options)
     return PreviewOptions.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
@@ -242,6 +271,9 @@ def _options(options: dict[str, Any]) -> Any:
         model=options["model"],
         loras=tuple(options["loras"]),
         vae=options["vae"],
+        adapter=options["adapter"],
+        styles=tuple(options["styles"]),
+        quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],
         spacing=options["spacing"],

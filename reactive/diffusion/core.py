@@ -17,6 +17,7 @@ from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.backend.overflow import in_float32, is_finite, require_all
 from reactive.diffusion.backend.parallel import BatchSplitter, part_count
 from reactive.diffusion.backend.transfer import stacked
+from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.sampling import sample
@@ -38,6 +39,8 @@ class FrameRequest:
         Picture float32 [3, height, width] in [-1, 1], or None for none.
     slerp
         Whether the prompts mix along the arc between them.
+    style
+        The weight of each of the clip's reference pictures; empty for none.
     """
 
     prompt_from: int
@@ -47,6 +50,7 @@ class FrameRequest:
     noises: tuple[torch.Tensor, ...]
     source: torch.Tensor | None = None
     slerp: bool = False
+    style: tuple[float, ...] = ()
 
 
 class Core:
@@ -64,11 +68,24 @@ class Core:
         The imagine-size in pixels.
     slices
         How many pictures are encoded or decoded at once; 0: all of the batch.
+    styles
+        The clip's reference pictures; None if there are none.
     """
 
-    def __init__(self, model: Model, bank: PromptBank, *, batch: int, width: int, height: int, slices: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        bank: PromptBank,
+        *,
+        batch: int,
+        width: int,
+        height: int,
+        slices: int = 0,
+        styles: StyleBank | None = None,
+    ) -> None:
         self.model = model.at_size(width, height)
         self.bank = bank
+        self.styles = styles
         self.batch = batch
         self.slices = slices
         self.width = width
@@ -131,8 +148,13 @@ class Core:
         """Return the denoised latents of requests, [n, channels, height, width] in latent pixels."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
-        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded])).to(model.dtype)
-        negative = self.bank.mix_negative(before, after, weight).to(model.dtype)
+        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
+        negative = self.bank.mix_negative(before, after, weight)
+        if self.styles is not None:
+            shares = [r.style for r in padded]
+            conditioning = self.styles.beside(conditioning, shares)
+            negative = self.styles.beside(negative, shares, empty=True)
+        conditioning, negative = conditioning.to(model.dtype), negative.to(model.dtype)
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 

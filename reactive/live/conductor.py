@@ -7,6 +7,7 @@ and bars by the phase's `switch`. The same stream and changes give the same fram
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,10 +27,11 @@ from reactive.timeline.clock import frame_length, frame_time, frames_in
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
 from reactive.timeline.evaluate import ease, evaluate
 from reactive.timeline.knobs import with_knobs
-from reactive.timeline.perform import MAX_CROSSFADE, Change
+from reactive.timeline.perform import MAX_CROSSFADE, Change, known_knobs, read_knobs
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
+from reactive.timeline.styles import style_names
 from reactive.timeline.timeline import COLOURS, NO_PALETTE, derive, expressions
 from reactive.timeline.walk import MAX_SPEED
 
@@ -51,6 +53,7 @@ def left_out(preset: Preset) -> tuple[str, ...]:
     overlay = preset.overlay
     uses = {
         "grounds under the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
+        "pictures that steer the style": bool(style_names(preset)),
         "pinned prompts": bool(preset.pin),
         "prompts from the song's words": "lyrics" in preset.model_fields_set,
         "titles and logo": bool(overlay.title or overlay.logo or overlay.lyrics),
@@ -190,6 +193,7 @@ class Conductor:
         self.seed = seed
         self.photos, self.videos = photos, videos
         self.macros = dict(macros or {})
+        self._given = dict(self.macros)
         self.controls: dict[str, float] = {}
         self.replaced_texts: dict[str, str] = {}
         self.switches = {"freeze": False, "hold": False, "black": False}
@@ -200,6 +204,9 @@ class Conductor:
         self._join: _Join | None = None
         self._last_hit = -math.inf
         self._pending: int | None = None
+        # changes that wait for the next beat or bar, and how many have been applied so far
+        self.waiting: list[tuple[Change, str]] = []
+        self.waited = 0
         self._random = np.random.Generator(np.random.Philox(key=[seed % 2**63, 7]))
         self._load(next(iter(self.presets)))
         self._begin(0, is_cut=True)
@@ -245,22 +252,62 @@ class Conductor:
             first = next((old for old, new in self.replaced_texts.items() if new == name), name)
             self.replaced_texts = dict(list({**self.replaced_texts, first: change.text}.items())[-500:])
         elif kind == "phase":
-            if not 0 <= round(value) < len(self.preset.phase):
-                count = len(self.preset.phase)
-                raise TimelineError(f"there is no phase {round(value)}", remedy=f"there are {count}, counted from 0")
-            self._pending = round(value)
+            self._pending = self._checked_phase(value)
         elif kind == "preset":
-            if name not in self.presets:
-                raise TimelineError(f'the preset "{name}" is not loaded', remedy="load it first")
-            self._cross(name, min(max(value, 0.0), MAX_CROSSFADE))
+            self._cross(self._checked_preset(name), min(max(value, 0.0), MAX_CROSSFADE))
+        elif kind == "knobs":
+            for knob, place in known_knobs(
+                read_knobs(change.text), {macro.name for macro in self.preset.macros}
+            ).items():
+                (self.macros if knob.startswith(MACRO) else self.controls)[knob.removeprefix(MACRO)] = place
+            self._play()
+        elif kind == "reset":
+            self.macros, self.controls, self.replaced_texts = dict(self._given), {}, {}
+            self.switches = dict.fromkeys(self.switches, False)
+            self._play()
         elif kind in self.switches:
             self.switches[kind] = bool(value)
         else:
             raise TimelineError(f'"{kind[:40]}" is not a live change', remedy="reload the page")
 
-    def next_phase(self) -> None:
-        """Start the next phase at the next frame."""
-        self._pending = (self.phase + 1) % len(self.preset.phase)
+    def change_on(self, change: Change, unit: str) -> None:
+        """Apply a change on the next beat or bar (``unit``); one of the same kind that waits already is replaced.
+
+        A switch that waits and is pressed again is no longer switched.
+
+        Raises
+        ------
+        ReactiveError
+            If the change is not possible.
+        """
+        if change.kind == "phase":
+            self._checked_phase(change.value)
+        elif change.kind == "preset":
+            self._checked_preset(change.name)
+        before = len(self.waiting)
+        self.waiting = [(other, of) for other, of in self.waiting if other.kind != change.kind]
+        if len(self.waiting) == before or change.kind not in self.switches:
+            self.waiting.append((change, unit))
+
+    def _apply_waiting(self, *, on_beat: bool, on_bar: bool) -> None:
+        due = [change for change, unit in self.waiting if on_bar or (on_beat and unit == "beat")]
+        self.waiting = [] if on_bar else [(change, unit) for change, unit in self.waiting if change not in due]
+        self.waited += len(due)
+        for change in due:
+            # a preset that has come meanwhile may have fewer phases
+            with contextlib.suppress(TimelineError):
+                self.change(change)
+
+    def _checked_phase(self, value: float) -> int:
+        if not 0 <= round(value) < len(self.preset.phase):
+            count = len(self.preset.phase)
+            raise TimelineError(f"there is no phase {round(value)}", remedy=f"there are {count}, counted from 0")
+        return round(value)
+
+    def _checked_preset(self, name: str) -> str:
+        if name not in self.presets:
+            raise TimelineError(f'the preset "{name}" is not loaded', remedy="load it first")
+        return name
 
     def reload(self, name: str, preset: Preset) -> None:
         """Replace a preset by a new version; the current phase continues if the new one has a phase of that number."""
@@ -278,9 +325,10 @@ class Conductor:
     def step(self, frame: int) -> LiveFrame:
         """Return the frame whose sound has just been analysed."""
         beats, bars = self.signals.beats, self.signals.bars
+        on_bar, on_beat = self._crossed(bars, beats)
+        self._apply_waiting(on_beat=on_beat, on_bar=on_bar)
         phase = self._played.phase[self.phase]
         scope = self.signals.scope({f"{MACRO}{name}": value for name, value in self.knobs().items()})
-        on_bar, on_beat = self._crossed(bars, beats)
         if self._pending is not None:
             self._begin(self._pending, is_cut=True)
             self._pending = None

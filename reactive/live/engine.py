@@ -484,10 +484,11 @@ class Engine:
         first = min(int(frames_in(here + 1e-4, fps)), frames - 1)
         ahead = self._lookahead() if transport.playing else AHEAD_PAUSED
         last = min(frames, first + 1 + int(frames_in(ahead, fps)))
-        if transport.loop and transport.playing and here < transport.loop[1]:
-            begin, end = (min(nearest_frame(edge, fps), frames) for edge in transport.loop)
-            if end < last and begin < end:
-                return [range(first, end), range(begin, min(begin + last - end, end))]
+        if (turn := transport.turn) is not None and transport.playing and here < turn[0]:
+            end, begin = (min(nearest_frame(edge, fps), frames) for edge in turn)
+            stop = frames if turn == transport.jump else end
+            if first < end < last and begin < stop:
+                return [range(first, end), range(begin, min(begin + last - end, stop))]
         return [range(first, last)]
 
     def _feedback_shot(self, frame: int) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ from reactive.live.conductor import Conductor, LiveFrame, left_out
 from reactive.live.latest_frame import LatestFrameRenderer
 from reactive.live.material import Studio
 from reactive.live.online_analysis import LiveSignals
+from reactive.live.quantise import QUANTISED, checked_unit
 from reactive.live.session import LoadedPreset, file_state_of
 from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values
@@ -92,6 +93,8 @@ class LiveSession:
         )
         self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
+        # a unit of `QUANTISE`
+        self.quantise = "off"
         self.row: LiveFrame | None = None
         self.ended = False
         self.error: BaseException | None = None
@@ -180,6 +183,11 @@ class LiveSession:
                 "controls": {n: c.rest for n, c in CONTROLS.items()} | knobs | conductor.controls,
                 "macros": {f"{MACRO}{macro.name}": macro.description for macro in preset.macros},
                 **conductor.switches,
+                "quantise": self.quantise,
+                "waiting": [
+                    {"kind": change.kind, "name": change.name, "value": change.value, "time": None}
+                    for change, _ in conductor.waiting
+                ],
             }
 
     def status(self) -> dict[str, Any]:
@@ -200,8 +208,18 @@ class LiveSession:
         }
 
     # -- commands ------------------------------------------------------------------------------------------------------
+    def quantise_by(self, unit: object) -> None:
+        """Set whether actions wait for the next beat or bar: a unit of `reactive.live.quantise.QUANTISE`.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such unit.
+        """
+        self.quantise = checked_unit(unit)
+
     def change(self, data: Mapping[str, Any]) -> None:
-        """Apply a change from now on.
+        """Apply a change from now on, or from the next beat or bar on if it is quantised.
 
         Raises
         ------
@@ -213,13 +231,21 @@ class LiveSession:
         except (KeyError, TypeError, ValueError) as problem:
             raise TimelineError(str(problem), remedy="reload the page") from None
         with self._lock:
-            self.conductor.change(change)
+            if self.quantise == "off" or change.kind not in QUANTISED:
+                self.conductor.change(change)
+            else:
+                self.conductor.change_on(change, self.quantise)
             self.revision += 1
 
     def next_phase(self) -> None:
-        """Start the next phase."""
-        with self._lock:
-            self.conductor.next_phase()
+        """Start the next phase, now or on the next beat or bar."""
+        conductor = self.conductor
+        self.change({"kind": "phase", "value": float((conductor.phase + 1) % len(conductor.preset.phase))})
+
+    def next_preset(self) -> str:
+        """Return the name of the loaded preset after the one that is played."""
+        loaded = list(self.loaded)
+        return loaded[(loaded.index(self.conductor.name) + 1) % len(loaded)]
 
     def tap(self, seconds: float | None = None) -> bool:
         """Register a tap on the beat; return whether taps set the tempo."""

@@ -24,7 +24,7 @@ from reactive.live.setlist import is_set_list, read_set_list, single
 from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.listening import bound_socket
 from reactive.live.web.live_preview import LivePreview
-from reactive.live.web.login import RequestGuard
+from reactive.live.web.login import PAGES, RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Preview, Server
@@ -60,6 +60,8 @@ class Address:
         The name of the live input, or an empty text.
     notes
         Sentences for the user: about the song's file, or about a preset's features that a live input does not support.
+    remote, look
+        The addresses of the remote control for phones, and of what can only look.
     """
 
     url: str
@@ -72,6 +74,8 @@ class Address:
     osc: int | None = None
     input: str = ""
     notes: tuple[str, ...] = ()
+    remote: str = ""
+    look: str = ""
 
 
 def preview(
@@ -105,7 +109,7 @@ def preview(
     keys
         Folder of the cookie's key, which is kept between starts. Default: the user's state folder.
     io_options
-        OSC, MIDI and MJPEG.
+        OSC, MIDI, MJPEG, and the page's keys.
     begun
         Called with the page's address on this machine as soon as it can be opened; the page shows the progress of loading.
     doing
@@ -122,7 +126,7 @@ def preview(
     """
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
-        server = Server(gate, external_io=external_io)
+        server = Server(gate, external_io=external_io, key_map=io_options.keys)
         path = Path(song)
         songs = read_set_list(path, options, others) if is_set_list(path) else single(path, options, others)
         playlist = Playlist(songs, lambda frames: server.made())
@@ -166,7 +170,7 @@ def preview_input(
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")
         source = open_source()
-        server = Server(gate, external_io=external_io)
+        server = Server(gate, external_io=external_io, key_map=io_options.keys)
         try:
             session = LiveSession(load_studio(options, say), source, server.made, (options.preset, *others))
         except BaseException:
@@ -216,7 +220,7 @@ def _preview(
         here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
         # the network address also works on this machine, but browsers allow more features on localhost
         reached = others[0] if others else here
-        with WaitingRoom(RequestGuard(gate, index, PerAddress(LOGINS, LOGIN_BURST)), listener) as room:
+        with WaitingRoom(RequestGuard(gate, index, PerAddress(LOGINS, LOGIN_BURST), {}, PAGES), listener) as room:
 
             def say(what: str) -> None:
                 doing(what)
@@ -239,6 +243,8 @@ def _preview(
                 osc=external_io.osc_port,
                 input=server.preview.session.source.name if isinstance(server.preview, LivePreview) else "",
                 notes=_notes(server.preview),
+                remote=f"{reached}/remote#{gate.token}",
+                look=f"{reached}/look#{gate.look_token}",
             )
             try:
                 asyncio.run(_serve(server, listener, room, lambda: ready(address), stop))

@@ -7,7 +7,7 @@ crossfades and the seed can't be part of a preset; they stay in the take.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactive.errors import PresetError
@@ -18,7 +18,7 @@ from reactive.preset.template import is_plain
 from reactive.preset.toml import parse_toml
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.controls import CONTROLS, changed_keys
-from reactive.timeline.perform import Change, State
+from reactive.timeline.perform import Change, State, read_knobs, write_knobs
 
 WARNING = "What you change at some moment of the song holds from its start once it is saved: the beginning changes too."
 EVENTS = {
@@ -124,6 +124,9 @@ def remaining_changes(changes: Sequence[Change], plan: SavePlan) -> list[Change]
         if change.kind == "prompt" and change.name in gone:
             # later edits of the same prompt refer to this edit's text
             gone.add(change.text)
+        elif change.kind == "knobs":
+            knobs = {name: value for name, value in read_knobs(change.text).items() if name not in plan.controls}
+            left += [replace(change, text=write_knobs(knobs))] if knobs else []
         elif change.kind != "control" or change.name not in plan.controls:
             left.append(change)
     return left

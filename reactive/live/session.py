@@ -16,10 +16,23 @@ from typing import Any
 
 from reactive.audio.corrections import apply_corrections, save_corrections
 from reactive.audio.fit import outcome
+from reactive.audio.grid import Grid, grid_of
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.engine import Engine
 from reactive.live.grid import correct_grid, grid_for_page
+from reactive.live.marks import Marks, load_marks, save_marks
 from reactive.live.material import SongMaterial
+from reactive.live.quantise import (
+    QUANTISED,
+    SHORTEST_LOOP,
+    beats_after,
+    checked_loop,
+    checked_unit,
+    loop_of_bars,
+    nearest_mark,
+    next_mark,
+    next_played,
+)
 from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
 from reactive.live.song import analysis_for_page, timeline_for_page
 from reactive.preset.bundle import fork
@@ -28,11 +41,12 @@ from reactive.preset.library import lyrics_of, names, open_preset
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
+from reactive.preset.style import split_style, style_pictures
 from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
-from reactive.timeline.perform import Change, Performance, Stage
+from reactive.timeline.perform import Change, Performance, Stage, write_knobs
 
 # kinds of change that replace an earlier one of the same name
 LATCHED = ("control", "prompt", "freeze", "hold", "black")
@@ -77,6 +91,14 @@ class Session:
         self.changes: list[Change] = []
         self.revision = 0
         self.saved = True
+        # a unit of `QUANTISE`, the start of a loop without an end yet, and changes that wait for a loop to begin again
+        self.quantise = "off"
+        self.loop_start: float | None = None
+        self.waiting: list[Change] = []
+        # where the last jump landed in song time, and the beats over which a snapshot is recalled
+        self.landing = 0.0
+        self.glide = 0
+        self.marks = load_marks(material.track)
         # the error in a preset's current file
         self.problem: ReactiveError | None = None
         self.macros = dict(material.options.macros)
@@ -113,6 +135,7 @@ class Session:
             self.macros,
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
+            style_pictures(options.sources.styles),
         )
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -166,7 +189,27 @@ class Session:
             "black": state.black,
             "changes": len(self.changes),
             "saved": self.saved,
+            "quantise": self.quantise,
+            "loop": list(self.engine.transport.loop) if self.engine.transport.loop else None,
+            "loop_start": self.loop_start,
+            "waiting": self._coming(),
+            "jump": list(self.engine.transport.jump) if self.engine.transport.jump else None,
+            "cues": [cue.model_dump() for cue in self.marks.cues],
+            "snapshots": [shot.name if shot else None for shot in self.marks.snapshots],
+            "glide": self.glide,
         }
+
+    def _coming(self) -> list[dict[str, Any]]:
+        """Return the changes that are not heard yet, with their song times; None for the next jump."""
+        if not self.engine.transport.playing:
+            return []
+        here = self.engine.transport.at()
+        later = [(change, change.time) for change in self.changes if change.time > here and change.kind in QUANTISED]
+        jumping = [(change, None) for change in self.waiting]
+        return [
+            {"kind": change.kind, "name": change.name, "value": change.value, "time": time}
+            for change, time in (*later[-8:], *jumping)
+        ]
 
     # -- the transport -------------------------------------------------------------------------------------------------
     def clock(self, position: float, playing: bool) -> None:
@@ -183,18 +226,167 @@ class Session:
         frame = min(nearest_frame(target, timeline.fps), timeline.frames - 1)
         start = self.engine.seek_target(frame, playing=playing)
         landed = target if start == frame else float(frame_time(start, timeline.fps))
-        moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic())
+        turn = self.engine.transport.turn
+        # a page jumps a little late: what comes with the jump belongs to the first frame there
+        self.landing = turn[1] if turn is not None and turn[1] <= landed < turn[1] + 1.0 else landed
+        moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic(), jump=None)
         return self.engine.set_transport(moved, jumped=True), landed
 
     def loop(self, section: tuple[float, float] | None) -> None:
-        """Repeat a section; None to stop repeating."""
+        """Repeat a section; None to stop repeating. `settle` has to follow if changes are waiting."""
         if section is not None:
             begin, end = sorted((self._inside(section[0]), self._inside(section[1])))
-            section = (begin, end) if end - begin >= 0.25 else None
-        moved = replace(
-            self.engine.transport, loop=section, position=self.engine.transport.at(), updated_at=time.monotonic()
-        )
+            section = (begin, end) if end - begin >= SHORTEST_LOOP else None
+        transport = self.engine.transport
+        moved = replace(transport, loop=section, position=transport.at(), updated_at=time.monotonic())
         self.engine.set_transport(moved, jumped=False)
+        self.loop_start = None
+
+    def loop_bars(self, bars: int) -> None:
+        """Repeat some bars from the next beat or bar on, or stop if exactly these are repeated.
+
+        Raises
+        ------
+        TimelineError
+            If the song ends before.
+        """
+        transport = self.engine.transport
+        section = loop_of_bars(self.grid, transport, transport.at(), bars, self._unit)
+        self.loop(None if section == transport.loop else section)
+
+    def loop_section(self) -> None:
+        """Repeat the section of the song at the playhead, or stop repeating."""
+        transport = self.engine.transport
+        here = transport.at()
+        sections = [(s.start, s.end) for s in self.material.analysis.sections if s.start <= here < s.end]
+        self.loop(None if transport.loop or not sections else sections[0])
+
+    def loop_from(self) -> None:
+        """Set the start of a loop at the next beat or bar; the loop begins when its end is set."""
+        start = next_mark(self.grid, self.engine.transport.at(), self._unit, self.engine.transport.duration)
+        self.loop(None)
+        self.loop_start = start
+
+    def loop_to(self) -> None:
+        """Set the end of a loop at the next beat or bar.
+
+        Raises
+        ------
+        TimelineError
+            If its start is not set, or not before.
+        """
+        if self.loop_start is None:
+            raise TimelineError("the loop has no start yet", remedy="set its start first")
+        transport = self.engine.transport
+        end = next_mark(self.grid, transport.at(), self._unit, transport.duration)
+        self.loop(checked_loop(self.loop_start, end))
+
+    def quantise_by(self, unit: object) -> None:
+        """Set whether actions wait for the next beat or bar: a unit of `reactive.live.quantise.QUANTISE`.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such unit.
+        """
+        self.quantise = checked_unit(unit)
+
+    @property
+    def grid(self) -> Grid:
+        """The song's beats and bars."""
+        return grid_of(self.material.analysis)
+
+    @property
+    def _unit(self) -> str:
+        """The unit of quantisation; nothing waits while the song is paused."""
+        return self.quantise if self.engine.transport.playing else "off"
+
+    def settle(self) -> int:
+        """Apply changes that waited for a loop that may never begin again, on the next beat or bar; return the epoch."""
+        waiting, self.waiting = self.waiting, []
+        epoch = self.engine.epoch
+        for change in waiting:
+            epoch = self._change(replace(change, time=self.engine.transport.at()))
+        return epoch
+
+    def arrive(self) -> int:
+        """Apply the changes that wait for a jump where the last one landed; return the epoch."""
+        waiting, self.waiting = self.waiting, []
+        epoch = self.engine.epoch
+        for change in waiting:
+            epoch = self._record(replace(change, time=self.landing))
+        return epoch
+
+    # -- cue points and snapshots --------------------------------------------------------------------------------------
+    def jump_to(self, number: int) -> tuple[float, float]:
+        """Jump to a cue point, by its number from 1, now or on the next beat or bar.
+
+        Returns
+        -------
+        At which song time, and where to.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such cue point.
+        """
+        transport = self.engine.transport
+        here, there = transport.at(), self._inside(self.marks.cue(number).time)
+        bare = replace(transport, jump=None)
+        at, turns = next_played(self.grid, bare, here, self._unit)
+        jump = (bare.loop[1] if turns and bare.loop else at, there)
+        if transport.playing and self._unit != "off" and jump[0] > here:
+            moved = replace(transport, jump=jump, position=here, updated_at=time.monotonic())
+            self.engine.set_transport(moved, jumped=False)
+        return jump
+
+    def set_cue(self) -> None:
+        """Set a cue point at the playhead, or at the nearest beat or bar; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If there is one, or it can't be written.
+        """
+        here = nearest_mark(self.grid, self.engine.transport.at(), self.quantise, self.engine.transport.duration)
+        self._keep(self.marks.with_cue(here))
+
+    def store(self, number: int) -> None:
+        """Store where all knobs stand in a slot, from 1; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such slot, or it can't be written.
+        """
+        self._keep(self.marks.stored(number, {name: float(value) for name, value in self.state()["controls"].items()}))
+
+    def recall(self, number: int, position: float) -> int:
+        """Turn all knobs as a snapshot has them, over `glide` beats; return the epoch.
+
+        Raises
+        ------
+        TimelineError
+            If the slot is empty.
+        """
+        knobs = self.marks.snapshot(number).knobs
+        at = next_played(self.grid, self.engine.transport, position, self._unit)[0]
+        seconds = beats_after(self.grid, at, self.glide) - at if self.glide else 0.0
+        return self._change(Change(self._inside(position), "knobs", value=seconds, text=write_knobs(knobs)))
+
+    def rename(self, what: str, number: int, name: str | None) -> None:
+        """Rename a cue point or a snapshot, or delete it if the name is None; it is saved beside the song.
+
+        Raises
+        ------
+        TimelineError
+            If it is not there, the name is not one, or it can't be written.
+        """
+        self._keep(self.marks.renamed(what, number, name))
+
+    def _keep(self, marks: Marks) -> None:
+        save_marks(self.material.track, marks)
+        self.marks = marks
 
     def _inside(self, position: float) -> float:
         return min(max(float(position), 0.0), self.material.track.duration)
@@ -212,16 +404,44 @@ class Session:
             change = check_change(dict(data))
         except (KeyError, TypeError, ValueError) as problem:
             raise TimelineError(str(problem), remedy="reload the page") from None
-        change = replace(change, time=self._inside(change.time))
-        if len(self.changes) >= MAX_CHANGES:
+        return self._change(replace(change, time=self._inside(change.time)))
+
+    def _change(self, change: Change) -> int:
+        """Apply a change, on the next beat or bar if it is quantised; return the new epoch."""
+        if change.kind not in QUANTISED or self._unit == "off":
+            return self._record(change)
+        at, jumps = next_played(self.grid, self.engine.transport, change.time, self._unit)
+        change = replace(change, time=at)
+        # of two presses before the same mark the later one counts
+        self.waiting = [c for c in self.waiting if not _replaces(change, c)]
+        if not jumps:
+            return self._record(change, [c for c in self.changes if not (c.time == at and _replaces(change, c))])
+        # an impossible change is refused now
+        self.stage.apply(self.performance, replace(change, time=max(at, self._last_change)))
+        self.waiting.append(change)
+        return self.engine.epoch
+
+    @property
+    def _last_change(self) -> float:
+        return self.changes[-1].time if self.changes else 0.0
+
+    def _record(self, change: Change, others: list[Change] | None = None) -> int:
+        """Apply a change at its time, beside the others (default: all so far); return the new epoch."""
+        given = self.changes if others is None else others
+        if len(given) >= MAX_CHANGES:
             raise TimelineError("the take is full", remedy="save it and start another")
-        if not self.changes or change.time >= self.changes[-1].time:
-            kept, performance = self.changes, self.stage.apply(self.performance, change)
+        if len(given) == len(self.changes) and change.time >= self._last_change:
+            kept, performance = given, self.stage.apply(self.performance, change)
         else:
             # a change at an earlier time overwrites the recorded ones of the same name after it
-            kept = [c for c in self.changes if c.time < change.time or not _same(c, change)]
+            kept = [c for c in given if c.time < change.time or not _same(c, change)]
             performance = self.stage.fold(self.first, [*kept, change])
         return self._set_performance(sorted([*kept, change], key=lambda c: c.time), performance)
+
+    def next_preset(self) -> str:
+        """Return the name of the loaded preset after the one that is played."""
+        loaded = list(self.loaded)
+        return loaded[(loaded.index(self.performance.state.preset) + 1) % len(loaded)]
 
     def forget(self, back: bool = False) -> int:
         """Undo all changes, or only the last one if `back`; return the new epoch."""
@@ -261,6 +481,7 @@ class Session:
             dict(self.macros),
             {name: lines for name, lines in self.lyrics.items() if lines},
             track.file_sha256,
+            tuple(f"{Path(name).name}:{weight}" for name, weight in map(split_style, options.sources.styles)),
         )
 
     def save_take(self, path: Path) -> None:
@@ -414,6 +635,11 @@ class Session:
 
 def _same(one: Change, other: Change) -> bool:
     return one.kind == other.kind and one.kind in LATCHED and one.name == other.name
+
+
+def _replaces(one: Change, other: Change) -> bool:
+    """Return whether of two changes at one moment only `one` counts."""
+    return one.kind == other.kind and one.kind in QUANTISED
 
 
 def _free(stem: str) -> str:

@@ -6,7 +6,7 @@ use the same functions, so they have the same columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -15,10 +15,10 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
-from reactive.errors import TimelineError
+from reactive.errors import PresetError, TimelineError
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset
+from reactive.preset.schema import Preset, StylePicture
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import apply_controls, check_control
@@ -27,10 +27,11 @@ from reactive.timeline.films import Footage
 from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
+from reactive.timeline.styles import STYLES, renumbered, with_styles
 from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
 from reactive.timeline.walk import walk_of
 
-KINDS = ("control", "prompt", "phase", "preset", "freeze", "hold", "black")
+KINDS = ("control", "knobs", "prompt", "phase", "preset", "freeze", "hold", "black", "reset")
 # least seconds of a phase that was jumped to
 SHORTEST_BARS = 2.0
 MAX_CROSSFADE = 60.0
@@ -65,7 +66,8 @@ class Change:
     time
         Seconds.
     kind
-        ``control`` (name, value), ``prompt`` (name: the old text, text: the new one), ``phase`` (value: its number), ``preset`` (name;
+        ``control`` (name, value), ``knobs`` (text: as `write_knobs` gives it; value: seconds of glide), ``reset`` (everything as the
+        preset has it), ``prompt`` (name: the old text, text: the new one), ``phase`` (value: its number), ``preset`` (name;
         value: seconds of crossfade), ``freeze``, ``hold`` or ``black`` (value: 1 on, 0 off).
     name, value, text
         Depending on the kind.
@@ -119,6 +121,7 @@ class Stage:
     macros: Mapping[str, float] = field(default_factory=dict)
     choose: Choose | None = None
     footage: Sequence[Footage | None] = ()
+    styles: Sequence[StylePicture] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -152,10 +155,10 @@ class Stage:
         decided, decided_raw = self._decide(replace(state, freeze=False, hold=False, black=False))
         raw = np.concatenate([performance.raw[:at], decided_raw[at:]])
         over = 0
-        if change.kind == "preset":
+        if change.kind in ("preset", "knobs"):
             over = min(int(frames_in(min(change.value, MAX_CROSSFADE), old.fps)), old.frames - 1 - at)
         rounds = closed_rounds(decided) if self.presets[state.preset].loop else []
-        timeline = joined(old, decided, raw, rounds, at, over)
+        timeline = joined(old, decided, raw, rounds, at, over, prompts=change.kind == "preset")
         if state.freeze or state.hold:
             timeline = _held(old, timeline, at, whole=state.hold)
         return Performance(timeline, black, raw, state)
@@ -169,6 +172,10 @@ class Stage:
                 place = check_control(change.name, change.value)
             controls = dict(state.controls) | {change.name: place}
             return replace(state, controls=tuple(sorted(controls.items())))
+        if change.kind == "knobs":
+            return replace(state, controls=tuple(sorted((dict(state.controls) | self._known(state, change)).items())))
+        if change.kind == "reset":
+            return State(state.preset)
         if change.kind == "prompt":
             prompts = dict(state.prompts)
             # an edit of an edited prompt changes the original text
@@ -185,13 +192,18 @@ class Stage:
             return replace(state, **switched)
         raise TimelineError(f'"{change.kind[:40]}" is no live change', remedy=f"there are {', '.join(KINDS)}")
 
+    def _known(self, state: State, change: Change) -> dict[str, float]:
+        """Return the values of knobs, without macros that this preset does not have."""
+        own = {macro.name for macro in self.presets[state.preset].macros}
+        return known_knobs(read_knobs(change.text), own)
+
     def _decide(self, state: State) -> tuple[Timeline, np.ndarray]:
         """Return the timeline of a state over the whole song, and the walk's speed before loops are closed."""
         if state not in self._decided:
             while len(self._decided) >= 24:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
-            preset = apply_controls(self.presets[state.preset], controls)
+            preset = with_styles(apply_controls(self.presets[state.preset], controls), self.styles)
             options: dict[str, Any] = {
                 "samples": self.samples,
                 "fps": self.fps,
@@ -247,7 +259,14 @@ class Stage:
 
 
 def joined(
-    old: Timeline, new: Timeline, raw: np.ndarray, rounds: list[tuple[int, int]], at: int, over: int = 0
+    old: Timeline,
+    new: Timeline,
+    raw: np.ndarray,
+    rounds: list[tuple[int, int]],
+    at: int,
+    over: int = 0,
+    *,
+    prompts: bool = True,
 ) -> Timeline:
     """Return a timeline that is `old` before frame `at` and `new` from there on.
 
@@ -261,6 +280,8 @@ def joined(
         The frame ranges of loops to close.
     over
         Frames over which prompts and moves cross-fade.
+    prompts
+        Whether prompts cross-fade too; otherwise they change where the new timeline has it.
     """
     if at == 0 and over == 0:
         return new
@@ -276,6 +297,12 @@ def joined(
         "phase": phase_number,
         "ground": ground_numbers,
     }
+    styles, style_number = _merged(old.styles, new.styles)
+    if len(styles) > len(STYLES):
+        raise PresetError(
+            f"the presets of this take have more than {len(STYLES)} pictures that steer the style", remedy="use fewer"
+        )
+    new = replace(new, columns=renumbered(new.columns, style_number.tolist()))
     palettes, palette_number = _merged(old.palettes, new.palettes)
     # the last one is for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
@@ -290,10 +317,10 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith(("lens_", "colour_")) or name == "strength" or name in SHOWN):
+        elif over and (name.startswith(("lens_", "colour_", "style_")) or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
-    if over:
+    if over and prompts:
         _crossfade(columns, old, at, over)
     speed = np.concatenate([old.columns["speed"][:at], raw[at:]])
     if over:
@@ -303,21 +330,66 @@ def joined(
     columns["walk"], columns["speed"] = walk_of(speed, rounds, old.harmonics, new.fps, fixed=max(at, 1))
     changed = [name for name in ("source", "seed") if at and columns[name][at] != columns[name][at - 1]]
     cuts = (
-        [cut for cut in old.cuts if cut < at] + ([at] if changed else []) + [cut for cut in new.cuts if cut > at + over]
+        [cut for cut in old.cuts if cut < at]
+        + ([at] if changed else [])
+        + [cut for cut in new.cuts if cut > at + (over if prompts else 0)]
     )
     columns["shot"] = np.cumsum(np.isin(np.arange(new.frames), cuts)).astype(np.int64)
-    prompts, negatives = (tuple(part) for part in zip(*texts, strict=True))
+    merged, negatives = (tuple(part) for part in zip(*texts, strict=True))
     return replace(
         old,
         title=new.title,
-        prompts=prompts,
+        prompts=merged,
         negatives=negatives if any(negatives) else (),
         phases=phases,
         cuts=tuple(cuts),
         columns=columns,
         grounds=grounds,
         palettes=palettes,
+        styles=styles,
     )
+
+
+def write_knobs(knobs: Mapping[str, float]) -> str:
+    """Return values of knobs as the text of a change, such as ``macro.storm=0.5 walk=1.2``."""
+    return " ".join(f"{name}={value:.6g}" for name, value in sorted(knobs.items()))
+
+
+def read_knobs(text: str) -> dict[str, float]:
+    """Return the values of knobs from the text of a change.
+
+    Raises
+    ------
+    TimelineError
+        If it is not one.
+    """
+    try:
+        pairs = [pair.partition("=") for pair in text.split()]
+        knobs = {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        knobs = {}
+    if not knobs:
+        raise TimelineError(f'"{text[:40]}" are no knobs', remedy="write walk=1.2 macro.storm=0.5")
+    return knobs
+
+
+def known_knobs(knobs: Mapping[str, float], macros: Collection[str]) -> dict[str, float]:
+    """Return checked values of knobs, without macros that are not in `macros`.
+
+    Raises
+    ------
+    ReactiveError
+        If a control is not known, or a value is no number.
+    """
+    known: dict[str, float] = {}
+    for name, value in knobs.items():
+        if not name.startswith(MACRO):
+            known[name] = check_control(name, value)
+        elif name.removeprefix(MACRO) in macros:
+            if not 0 <= value <= 1:
+                raise TimelineError(f"{name} = {value:g} is not within 0 to 1", remedy="give a number from 0 to 1")
+            known[name] = value
+    return known
 
 
 def closed_rounds(timeline: Timeline) -> list[tuple[int, int]]:
@@ -365,14 +437,16 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
+    held = renumbered(old.columns, _merged(timeline.styles, old.styles)[1].tolist())
     index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
-        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "colour_", "dissolve", "morph")))
+        if name in _FROZEN
+        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "dissolve", "morph")))
     ]
     for name in names:
-        value = old.columns[name][at]
+        value = held[name][at]
         columns[name][at:] = index[name][value] if name in index else value
     # as a running sum of speed 0
     columns["walk"][at:], columns["speed"][at:] = columns["walk"][max(at - 1, 0)], 0.0

@@ -14,7 +14,9 @@ from reactive.diffusion.models.load import load_model
 from tests.diffusion.toys import autoencoder, save_toy
 
 PROMPTS = ["a red sea", "fire at night", "snow"]
+MORE_PROMPTS = [*PROMPTS, "a b c", "old bridge"]
 NEGATIVE = "ugly dog"
+TOLERANCE = 1e-4
 LEADING = {"timestep_spacing": "leading", "steps_offset": 1}
 TRAILING = {"timestep_spacing": "trailing", "steps_offset": 1}
 CASES: dict[str, dict[str, Any]] = {
@@ -74,9 +76,29 @@ def imagine(model, prompts: list[str], drawn: torch.Tensor, *, negative: str = "
     return core.imagine([FrameRequest(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
 
 
+class ExactCore(Core):
+    """A core that returns its decoded pictures before they are converted to bytes."""
+
+    @torch.inference_mode()
+    def exact(self, requests: list[FrameRequest]) -> torch.Tensor:
+        return self.model.decode(self._latents(self.model, requests)).float().clamp(-1, 1)
+
+
+def exact(model, prompts: list[str], drawn: torch.Tensor, *, negative: str = "") -> torch.Tensor:
+    bank = PromptBank(model, prompts, negatives=[negative] * len(prompts))
+    core = ExactCore(model, bank, batch=len(prompts), width=64, height=64)
+    return core.exact([FrameRequest(i, i, 0.0, 1.0, tuple(drawn[:, i])) for i in range(len(prompts))])
+
+
 def pipeline_pictures(
-    folder: Path, case: dict[str, Any], drawn: torch.Tensor, negative: str | None, vae: Path | None = None
+    folder: Path,
+    case: dict[str, Any],
+    drawn: torch.Tensor,
+    negative: str | None,
+    vae: Path | None = None,
+    prompts: list[str] = PROMPTS,
 ) -> torch.Tensor:
+    """The pipeline's pictures in [-1, 1]."""
     from diffusers import AutoencoderTiny, StableDiffusionPipeline, StableDiffusionXLPipeline
 
     kind = StableDiffusionXLPipeline if case.get("family") == "sdxl" else StableDiffusionPipeline
@@ -85,8 +107,8 @@ def pipeline_pictures(
     if vae is not None:
         pipeline.vae = AutoencoderTiny.from_pretrained(vae, local_files_only=True)
     shown = pipeline(
-        prompt=PROMPTS,
-        negative_prompt=None if negative is None else [negative] * len(PROMPTS),
+        prompt=prompts,
+        negative_prompt=None if negative is None else [negative] * len(prompts),
         latents=drawn.clone(),
         height=64,
         width=64,
@@ -94,30 +116,31 @@ def pipeline_pictures(
         guidance_scale=case["guidance"],
         output_type="pt",
     ).images
-    return shown.mul(255).round().to(torch.uint8)
+    return shown * 2 - 1
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_family_gives_the_pictures_of_its_own_pipeline(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_family_gives_the_pictures_of_its_own_pipeline(tmp_path: Path, name: str, count: int) -> None:
     case = CASES[name]
     folder = save_toy(
         tmp_path / "model", family=case.get("family", "sd"), scheduler=case["scheduler"], told=case.get("told")
     )
-    model = load_model(str(folder), steps=case["steps"], guidance=case["guidance"])
+    model = load_model(str(folder), steps=case["steps"], guidance=case["guidance"], dtype="float32")
     assert model.native_size == (64, 64)
     assert model.steps == case["steps"]
-    drawn = noises(3)
-    ours = imagine(model, PROMPTS, drawn)
-    theirs = pipeline_pictures(folder, case, drawn[0], None)
-    assert ours.shape == (3, 3, 64, 64)
-    assert (ours.int() - theirs.int()).abs().max() <= 2
-    # pictures must differ from one another and have some contrast
-    assert (ours[0].int() - ours[1].int()).abs().float().mean() > 0.5
-    assert ours.float().std() > 5
+    drawn, prompts = noises(count), MORE_PROMPTS[:count]
+    ours = exact(model, prompts, drawn)
+    theirs = pipeline_pictures(folder, case, drawn[0], None, prompts=prompts)
+    assert ours.shape == (count, 3, 64, 64)
+    assert (ours - theirs).abs().max() < TOLERANCE
+    # pictures must have some contrast, and react to the prompt
+    assert ours.std() > 5 / 127
+    assert (ours - exact(model, ["moon"] * count, drawn)).abs().max() > 10 * TOLERANCE
     if case["guidance"] > 1 and name != "lcm":
-        led = imagine(model, PROMPTS, drawn, negative=NEGATIVE)
-        assert (led.int() - pipeline_pictures(folder, case, drawn[0], NEGATIVE).int()).abs().max() <= 2
-        assert not torch.equal(led, ours)
+        led = exact(model, prompts, drawn, negative=NEGATIVE)
+        assert (led - pipeline_pictures(folder, case, drawn[0], NEGATIVE, prompts=prompts)).abs().max() < TOLERANCE
+        assert (led - ours).abs().max() > 10 * TOLERANCE
 
 
 def test_a_guidance_distilled_model_gets_its_guidance(tmp_path: Path) -> None:
@@ -149,12 +172,11 @@ def test_a_small_autoencoder_gives_the_pictures_of_the_pipeline_with_it(tmp_path
     autoencoder(tiny=True).save_pretrained(tmp_path / "tiny")
     chosen = {"steps": case["steps"], "guidance": case["guidance"], "dtype": "float32"}
     ours, own = (
-        imagine(load_model(str(folder), **chosen, vae=vae), PROMPTS, noises(3))
-        for vae in (str(tmp_path / "tiny"), None)
+        exact(load_model(str(folder), **chosen, vae=vae), PROMPTS, noises(3)) for vae in (str(tmp_path / "tiny"), None)
     )
     theirs = pipeline_pictures(folder, case, noises(3)[0], None, tmp_path / "tiny")
-    assert (ours.int() - theirs.int()).abs().max() <= 2
-    assert (ours.int() - own.int()).abs().max() > 20
+    assert (ours - theirs).abs().max() < TOLERANCE
+    assert (ours - own).abs().max() > 0.1
 
 
 def test_another_autoencoder_can_be_used_for_previews(tmp_path: Path) -> None:

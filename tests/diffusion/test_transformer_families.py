@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,10 @@ import torch
 from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
+from reactive.errors import ModelError
+from reactive.render.store.batch_shape import prompt_notes
 from tests.diffusion.family_toys import TOYS, save_family
+from tests.diffusion.toys import save_toy
 
 # the image-to-image pipeline, and the number of steps that gives strength 0.5
 WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -205,7 +209,6 @@ def test_each_latent_space_has_its_small_autoencoder_or_a_line_that_says_there_i
     from reactive.diffusion.models.autoencoders import find_autoencoder
     from reactive.diffusion.models.catalogue import small_autoencoder
     from reactive.diffusion.models.families import FAMILIES, family_named
-    from reactive.errors import ModelError
 
     found = {family.name: small_autoencoder(family.name) for family in FAMILIES}
     assert {name: entry.name for name, entry in found.items() if entry} == {
@@ -273,7 +276,32 @@ def test_a_large_encoder_is_loaded_once_and_its_embeddings_are_cached(
     assert torch.equal(PromptBank(model, PROMPTS).embeddings.tokens, first.embeddings.tokens)
 
 
-def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "most"), [("flux", 512), ("schnell", 256), ("sd3", 256), ("z-image", 512)])
+def test_a_prompt_that_is_cut_is_said_once(saved: Any, name: str, most: int) -> None:
+    model = load_model(str(saved(name)[0]), dtype="float32")
+    model = replace(model, name="the toy")
+    letters = [chr(ord("a") + place % 26) for place in range(most)]
+    # the tokenizers of the toys read single letters; T5's adds the end
+    fits = "".join(letters[: most - 2]) if name == "z-image" else " ".join(letters[: most // 2 - 2])
+    assert prompt_notes(model, ["moon", fits]) == ()
+    long = " ".join([*letters, *letters])
+    (note,) = prompt_notes(model, ["moon", long, f"({long}:1.2)", fits])
+    assert note.startswith(
+        f'A prompt is longer than the {most} tokens that the toy reads; the end is not heard: "a b c'
+    )
+    (note,) = prompt_notes(model, [long, f"{long} z"])
+    assert note.startswith("2 prompts are longer")
+    # what is said to be cut changes nothing
+    one, other = (PromptBank(model, [text]).embeddings.tokens for text in (long, f"{long} z"))
+    assert torch.equal(one, other)
+
+
+def test_prompts_of_any_length_are_read_by_clip_alone(tmp_path: Path) -> None:
+    model = load_model(str(save_toy(tmp_path / "model")), dtype="float32")
+    assert prompt_notes(model, ["a b c " * 400]) == ()
+
+
+def test_a_lora_of_a_transformer_is_fused_whatever_its_names_are(saved: Any, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     folder = saved("flux")[0]
@@ -282,18 +310,49 @@ def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
     weight = dict(plain.network.named_modules())[layer].weight
     down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
     flat = layer.replace(".", "_")
+    lengths = torch.rand(len(weight)) + 0.5
+    ab, kohya = ("lora_A.weight", "lora_B.weight"), ("lora_down.weight", "lora_up.weight")
+
+    def fused(file: Path) -> torch.Tensor:
+        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
+        assert changed.sha256 != plain.sha256
+        found: torch.Tensor = dict(changed.network.named_modules())[layer].weight
+        return found
+
     for head, ends in {
-        f"transformer.{layer}": ("lora_A.weight", "lora_B.weight"),
-        layer: ("lora_A.weight", "lora_B.weight"),
-        f"base_model.model.{layer}": ("lora_A.weight", "lora_B.weight"),
-        f"lora_transformer_{flat}": ("lora_down.weight", "lora_up.weight"),
-        f"lora_unet_{flat}": ("lora_down.weight", "lora_up.weight"),
+        f"transformer.{layer}": ab,
+        layer: ab,
+        f"base_model.model.{layer}": ab,
+        f"transformer.base_model.model.{layer}": ("lora_A.film.weight", "lora_B.film.weight"),
+        f"diffusion_model.{layer}": ab,
+        f"lora_transformer_{flat}": kohya,
+        f"lora_unet_{flat}": kohya,
     }.items():
         file = tmp_path / "film.safetensors"
-        save_file({f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}, file)
-        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
-        assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
-        assert changed.sha256 != plain.sha256
+        matrices = {f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}
+        save_file(matrices, file)
+        assert torch.allclose(fused(file), weight + 0.5 * up @ down, atol=1e-5), head
+        save_file(matrices | {f"{head}.alpha": torch.tensor(1.0)}, file)
+        assert torch.allclose(fused(file), weight + 0.25 * up @ down, atol=1e-5), head
+        save_file(matrices | {f"{head}.dora_scale": lengths[:, None]}, file)
+        whole = weight + up @ down
+        whole = whole / whole.norm(dim=1, keepdim=True) * lengths[:, None]
+        assert torch.allclose(fused(file), weight + 0.5 * (whole - weight), atol=1e-5), head
+    matrices = {f"transformer.{layer}.{end}": matrix for end, matrix in zip(ab, (down, up), strict=True)}
+    save_file(matrices, file, metadata={"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 4})})
+    assert torch.allclose(fused(file), weight + up @ down, atol=1e-5)
+    # a folder of PEFT with its configuration
+    peft = tmp_path / "peft"
+    peft.mkdir()
+    save_file(
+        {f"base_model.model.{layer}.{end}": m for end, m in zip(ab, (down, up), strict=True)},
+        peft / "adapter_model.safetensors",
+    )
+    (peft / "adapter_config.json").write_text(json.dumps({"lora_alpha": 1, "r": 2}))
+    assert torch.allclose(fused(peft), weight + 0.25 * up @ down, atol=1e-5)
+    save_file({f"lora_unet_{flat}.lokr_w1": torch.ones(2, 2)}, file)
+    with pytest.raises(ModelError, match="is a LoKr file"):
+        fused(file)
 
 
 @pytest.mark.parametrize("name", TOYS)

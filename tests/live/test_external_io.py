@@ -164,7 +164,7 @@ def test_the_command_line_prints_the_opened_connections(told: dict[str, Any], be
     done = CliRunner().invoke(main, ["preview", str(beat_wav), *options])
     assert done.exit_code == 0, done.output
     assert "Other machines can reach this page" in done.output
-    assert "can look, and no more: http://x/mjpeg?token=m" in done.output
+    assert "can look at the picture, and no more: http://x/mjpeg?token=m" in done.output
     assert "Every machine on this network can send OSC" in done.output
     io_options = told["io_options"]
     assert io_options.osc_in == ("0.0.0.0", 9000)

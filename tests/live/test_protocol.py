@@ -107,7 +107,7 @@ def test_invalid_messages_are_refused(text: str) -> None:
 
 
 def test_the_server_sends_only_messages_of_the_protocol() -> None:
-    assert json.loads(write_message({"t": "back", "time": 1.5})) == {"t": "back", "time": 1.5}
+    assert json.loads(write_message({"t": "back", "time": 1.5, "edge": 2.5})) == {"t": "back", "time": 1.5, "edge": 2.5}
     for wrong in ({"t": "back"}, {"t": "back", "time": 1, "more": 2}, {"t": "bakc", "time": 1}, {"time": 1}):
         with pytest.raises(ValueError, match=r"back|protocol|Back"):
             write_message(wrong)

@@ -73,7 +73,7 @@ def test_the_token_gives_a_cookie_hidden_from_scripts_and_other_sites(visit: Any
     visit(visiting)
 
 
-@pytest.mark.parametrize("path", ["/song", "/lanes", "/ws", "/song?token=x", "/unknown"])
+@pytest.mark.parametrize("path", ["/song", "/lanes", "/ws", "/song?token=x", "/share", "/share/play.svg", "/unknown"])
 def test_nothing_is_accessible_without_the_cookie(visit: Any, path: str) -> None:
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> int:
         return await status(client, origin + path, Origin=origin, Cookie="reactive-1=guess")
@@ -97,7 +97,8 @@ def test_a_foreign_host_is_refused_even_with_the_cookie(visit: Any, host: str) -
     async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> list[int]:
         await log_in(client, origin, token)
         name = host.replace("PORT", str(urlsplit(origin).port))
-        return [await status(client, origin + path, Host=name) for path in ("/", "/song")]
+        paths = ("/", "/song", "/remote", "/look", "/share", "/share/play.svg")
+        return [await status(client, origin + path, Host=name) for path in paths]
 
     # an empty Host is refused by the HTTP parser
     assert set(visit(visiting)) <= {403, 400}
@@ -108,7 +109,8 @@ def test_foreign_and_null_origins_are_refused(visit: Any, origin: str) -> None:
     async def visiting(client: aiohttp.ClientSession, ours: str, token: str) -> list[int]:
         theirs = ours.replace("http:", "https:") if origin == "HTTPS" else origin
         await log_in(client, ours, token)
-        found = [await status(client, ours + path, Origin=theirs) for path in ("/", "/song", "/lanes", "/ws")]
+        paths = ("/", "/song", "/lanes", "/ws", "/remote", "/look", "/share", "/share/look.svg")
+        found = [await status(client, ours + path, Origin=theirs) for path in paths]
         async with client.post(f"{ours}/login", json={"token": token}, headers={"Origin": theirs}) as response:
             return [*found, response.status]
 
@@ -157,6 +159,10 @@ def test_cross_site_forms_and_embeds_are_refused(visit: Any) -> None:
         "/page/main.js%00.html",
         "/page/.",
         "/../../etc/passwd",
+        "/share/../server.py",
+        "/share/%2e%2e%2fplay.svg",
+        "/share/nothing.svg",
+        "/share/%2fetc%2fpasswd.svg",
     ],
 )
 def test_no_path_reaches_the_file_system(visit: Any, path: str) -> None:
@@ -183,6 +189,10 @@ def test_every_answer_has_strict_headers(visit: Any) -> None:
             ("/song", {}),
             ("/lanes", {}),
             ("/nothing", {}),
+            ("/remote", {}),
+            ("/look", {}),
+            ("/share", {}),
+            ("/share/play.svg", {}),
             ("/song", refused),
         ):
             async with client.get(origin + path, **more) as response:

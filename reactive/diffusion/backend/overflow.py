@@ -61,7 +61,11 @@ def _in_float32(part: nn.Module) -> nn.Module:
     """Return a copy of a part whose weights are float32; without a copy in its own format."""
     held: dict[int, Any] = {}
     for weight in chain(part.parameters(), part.buffers()):
-        exact = weight.detach().float() if weight.is_floating_point() else weight.detach().clone()
+        if not weight.is_floating_point():
+            # nobody changes them, and quantised weights are too many for a copy
+            held[id(weight)] = weight
+            continue
+        exact = weight.detach().float()
         # weights that are in float32 already would share memory
         exact = exact.clone() if exact.data_ptr() == weight.data_ptr() else exact
         held[id(weight)] = nn.Parameter(exact, requires_grad=False) if isinstance(weight, nn.Parameter) else exact
@@ -69,7 +73,12 @@ def _in_float32(part: nn.Module) -> nn.Module:
         # compiling again for a few pictures would take minutes
         if hasattr(module, "_orig_mod"):
             held[id(module)] = deepcopy(module._orig_mod, held)
-    return deepcopy(part, held)
+    copied = deepcopy(part, held)
+    for module in copied.modules():
+        # layers of GGUF files convert their weights to this format
+        if isinstance(getattr(module, "compute_dtype", None), torch.dtype):
+            setattr(module, "compute_dtype", torch.float32)  # noqa: B010
+    return copied
 
 
 def _not_finite(model: Model) -> ModelError:

@@ -1,4 +1,4 @@
-"""Models, LoRAs and small autoencoders that have a short name, and the defaults that a checkpoint brings along.
+"""Models, LoRAs, small autoencoders and adapters that have a short name, and the defaults that a checkpoint brings along.
 
 Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
 on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
@@ -33,7 +33,7 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora`` or ``vae``; ``stems`` or ``lyrics`` for models that extract those.
+        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems`` or ``lyrics`` for models that extract those.
     family, also
         Which models it belongs to, and others with the same latents.
     about, licence
@@ -48,6 +48,8 @@ class CatalogueEntry:
         The shipped configuration that describes it, if that is not the family's first.
     card
         The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
+    width
+        Of an adapter, the channels of the texts of models that it is for.
     sell
         Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
@@ -65,6 +67,7 @@ class CatalogueEntry:
     native: int = 512
     config: str = ""
     card: int = 0
+    width: int = 0
     sell: str = ""
     also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -100,10 +103,15 @@ def small_autoencoder(family: str) -> CatalogueEntry | None:
     return next((entry for entry in ENTRIES if entry.kind == "vae" and family in (entry.family, *entry.also)), None)
 
 
+def style_adapter(family: str) -> CatalogueEntry | None:
+    """Return the adapter by which a family takes the style of pictures, None if there is none."""
+    return next((entry for entry in ENTRIES if entry.kind == "adapter" and entry.family == family), None)
+
+
 def find_entry(name: str) -> CatalogueEntry | None:
     """Return the entry of a short name, or of the hub id of a whole repository."""
     for entry in ENTRIES:
-        if name == entry.name or (name == entry.hub and not entry.file):
+        if name == entry.name or (name == entry.hub and not entry.file and entry.kind != "adapter"):
             return entry
     return None
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reactive.diffusion.models.adapter import find_adapter
 from reactive.diffusion.models.catalogue import EMBER, ENTRIES, CatalogueEntry, find_entry, read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling, weighty_parts
-from reactive.diffusion.models.families import Family
+from reactive.diffusion.models.families import Family, family_named
 from reactive.diffusion.models.locate import cached, cached_files, find_model
 from reactive.diffusion.models.lora import find_lora, parse_lora, read_layers, weights_in
 from reactive.diffusion.models.pickles import PICKLED, require_safetensors
@@ -35,6 +36,8 @@ def check_model(name: str) -> dict[str, Any]:
         return _check_autoencoder(entry)
     if entry is not None and entry.kind == "lora":
         return _check_lora(name)
+    if entry is not None and entry.kind == "adapter":
+        return _check_adapter(entry)
     if Path(name).is_dir() and not (Path(name) / "model_index.json").is_file() and weights_in(Path(name)).is_file():
         return _check_lora(name)
     found = find_model(name)
@@ -44,7 +47,7 @@ def check_model(name: str) -> dict[str, Any]:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Return every known model, LoRA and small autoencoder, and whether it is on this machine."""
+    """Return everything with a short name, and whether it is on this machine."""
     rows: list[dict[str, Any]] = [
         {
             "name": "ember",
@@ -157,6 +160,19 @@ def _check_autoencoder(entry: CatalogueEntry) -> dict[str, Any]:
         "path": str(folder),
         "weights": ", ".join(_formats(files, entry.name)),
         "size_mb": _megabytes(size),
+    }
+
+
+def _check_adapter(entry: CatalogueEntry) -> dict[str, Any]:
+    adapter = find_adapter(entry.name, family_named(entry.family))
+    files = [adapter.weights, *sorted(adapter.encoder.glob("*.safetensors"))]
+    return {
+        "kind": "adapter",
+        "family": entry.family,
+        "path": str(adapter.weights),
+        "weights": ", ".join(_formats(files, entry.name)),
+        "size_mb": _megabytes(sum(file.stat().st_size for file in files)),
+        "sha256": adapter.sha256,
     }
 
 

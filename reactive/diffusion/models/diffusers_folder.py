@@ -16,10 +16,12 @@ from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_json
 from reactive.diffusion.models.families import FAMILIES, Family, family_of
 from reactive.diffusion.models.few_step import few_step_of
+from reactive.diffusion.models.gguf import load_gguf
 from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
+from reactive.diffusion.models.quantised import NOT_QUANTISED, Quant, bytes_when_quantised, unloaded
 from reactive.errors import ModelError, install_line
 
 
@@ -89,20 +91,38 @@ def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
     return made.from_pretrained(folder, **number_format, **safe_options(folder))
 
 
-def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
+def load_folder(folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_QUANTISED) -> ModelParts:
+    """Load a folder; its network is that of a GGUF file if `quant` names one.
+
+    Raises
+    ------
+    ModelError
+        If it is incomplete, has pickles instead of safetensors, or is of an unknown family.
+    """
     index = read_json(folder / "model_index.json", name)
     family = folder_family(folder, index, name)
     for part in weighty_parts(family):
-        require_safetensors(folder / part, name)
+        if not (part == family.network and quant.file):
+            require_safetensors(folder / part, name)
     later = [part for part in family.parts if family.large_texts and part.startswith(("text_encoder", "tokenizer"))]
-    modules = _load_parts(folder, name, family, [part for part in family.parts if part not in later], dtype)
+    others = (family.network,) if quant.file else ()
+    now = [part for part in family.parts if part not in (*later, *others)]
+    modules = _load_parts(folder, name, family, now, dtype)
+    if quant.file:
+        library, _, kind = family.parts[family.network].partition(".")
+        made = getattr(importlib.import_module(library), kind)
+        modules["network"] = load_gguf(quant.file, made, folder / family.network, dtype)
     if later:
         encoders = [folder / part for part in later if part.startswith("text_encoder")]
         modules["texts"] = LargeTexts(
             load=partial(_load_parts, folder, name, family, later),
             sha256=hash_files(folder, later),
+            quant=quant,
+            tokenizers=partial(
+                _load_parts, folder, name, family, [part for part in later if part.startswith("tokenizer")], dtype
+            ),
             configs=tuple(read_json(encoder / "config.json", name) for encoder in encoders),
-            weights=sum(file.stat().st_size for encoder in encoders for file in encoder.glob("*.safetensors")),
+            weights=sum(_bytes(family.parts[part.name], part, name, dtype, quant) for part in encoders),
         )
     modules["vae"] = load_autoencoder(folder / "vae", name, dtype, family.vae_channels(modules["network"].config))
     scheduler, defaults, taken = folder_sampling(folder, name, family)
@@ -115,6 +135,14 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype) -> ModelParts:
         sha256=hash_files(folder, family.parts),
         recognized_as=taken,
     )
+
+
+def _bytes(kind: str, folder: Path, name: str, dtype: torch.dtype, quant: Quant) -> int:
+    """Return the bytes of a text encoder's weights as they will be loaded."""
+    if not quant.encoders:
+        return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    config = read_json(folder / "config.json", name)
+    return bytes_when_quantised(unloaded(kind, config), quant.encoders, dtype.itemsize)
 
 
 def folder_sampling(folder: Path, name: str, family: Family) -> tuple[dict[str, Any], dict[str, Any], str]:

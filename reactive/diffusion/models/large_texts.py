@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 from reactive.diffusion.backend.device import free_memory
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families import Conditioning
+from reactive.diffusion.models.quantised import NOT_QUANTISED, Quant, quantise
 from reactive.files import replacing
 
 
@@ -36,13 +37,19 @@ class LargeTexts:
     configs
         Configurations of the encoders.
     weights
-        Bytes of their files.
+        Bytes of their weights once they are loaded.
+    quant
+        How they are quantised.
+    tokenizers
+        Loads the tokenizers alone.
     """
 
     load: Callable[[torch.dtype], Mapping[str, Any]]
     sha256: str
     configs: tuple[Config, ...]
     weights: int
+    quant: Quant = NOT_QUANTISED
+    tokenizers: Callable[[], Mapping[str, Any]] = dict
 
     @contextmanager
     def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:
@@ -52,6 +59,7 @@ class LargeTexts:
             parts = dict(self.load(dtype))
             for part in parts.values():
                 if isinstance(part, torch.nn.Module):
+                    quantise(part, self.quant, device)
                     part.to(device=device, dtype=dtype).eval().requires_grad_(False)
         try:
             yield parts
@@ -59,6 +67,20 @@ class LargeTexts:
             parts.clear()
             gc.collect()
             free_memory()
+
+
+def cut_texts(texts: LargeTexts, most: int, prompts: Sequence[str]) -> list[str]:
+    """Return the prompts that have more than `most` tokens, so that the encoder does not read their ends.
+
+    What a family writes around a prompt is not counted; the tokenizer of the family's longest texts is the last one.
+    """
+    # a token is a letter at least, so nearly always none is loaded
+    long = [text for text in dict.fromkeys(prompts) if len(text.encode()) > most]
+    if not long:
+        return []
+    found = texts.tokenizers()
+    tokenizer = found[max(found)]
+    return [text for text in long if len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) > most]
 
 
 def kept(texts: LargeTexts, dtype: torch.dtype, prompts: Sequence[str]) -> list[Conditioning | None]:
@@ -83,7 +105,8 @@ def keep(texts: LargeTexts, dtype: torch.dtype, prompt: str, embedded: Condition
 def _file(texts: LargeTexts, dtype: torch.dtype, prompt: str) -> Path:
     root = os.environ.get("REACTIVE_CACHE")
     folder = (Path(root) if root else user_cache_path("reactive", appauthor=False)) / "texts"
-    name = hashlib.sha256(f"{texts.sha256} {dtype} {prompt}".encode()).hexdigest()
+    stored = f" {texts.quant.encoders}" if texts.quant.encoders else ""
+    name = hashlib.sha256(f"{texts.sha256} {dtype}{stored} {prompt}".encode()).hexdigest()
     return folder / f"{name[:40]}.safetensors"
 
 

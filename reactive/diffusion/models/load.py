@@ -31,18 +31,22 @@ from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
 from reactive.diffusion.backend.out_of_memory import loading
 from reactive.diffusion.backend.shapes import memory_class
+from reactive.diffusion.models.adapter import Adapter, add_adapter, find_adapter
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.catalogue import read_json
 from reactive.diffusion.models.diffusers_folder import folder_family, load_folder
+from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import find_model as find_model
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
+from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
+from reactive.errors import ModelError
 
 
 @loading
@@ -54,7 +58,9 @@ def load_model(
     guidance: float | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
+    adapter: str | None = None,
     dtype: str = "auto",
+    quant: str | None = None,
     config: Path | None = None,
     compiled: bool = False,
     overrides: Mapping[str, str] = NO_OVERRIDES,
@@ -76,9 +82,15 @@ def load_model(
     vae
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
+    adapter
+        An IP-Adapter, by which pictures steer the style: ``auto`` for the family's usual one, a short name, a file or a folder.
+        Default: none.
     dtype
         ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
         float32), ``float32``, ``float16`` or ``bfloat16``.
+    quant
+        ``int8``, ``fp8`` or ``nf4``: how the weights of network and large text encoders are stored; or a ``.gguf`` file of the
+        network. Default: as they are.
     config
         A diffusers folder that describes a single file. Default: what ships for its family.
     compiled
@@ -106,23 +118,37 @@ def load_model(
     if dtype == "auto" and chosen_format == torch.float16 and _overflows_in_half(found, name):
         chosen_format = torch.bfloat16
     number_format, notes = usable_dtype(where, chosen_format, dtype, name)
-    adapters = [find_lora(*parse_lora(text)) for text in loras]
+    stored = parse_quant(quant)
+    fused = [find_lora(*parse_lora(text)) for text in loras]
+    pictures = None if adapter is None else adapter_here(adapter, found, name)
     prepare_backend(device)
     _quiet()
+    if stored.file is not None and (found.is_file() or fused):
+        raise ModelError(
+            "its layers can't be changed by a LoRA" if fused else "replaces the network of a diffusers folder",
+            where=f"--quant {quant}",
+            remedy="use int8, fp8 or nf4 with it",
+        )
     parts = (
-        load_file(found, name, number_format, config) if found.is_file() else load_folder(found, name, number_format)
+        load_file(found, name, number_format, config)
+        if found.is_file()
+        else load_folder(found, name, number_format, stored)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
-    for adapter in adapters:
-        fuse(adapter, modules)
-        defaults |= adapter.defaults
-        sha256 = _with_lora(sha256, adapter)
+    for lora in fused:
+        fuse(lora, modules)
+        defaults |= lora.defaults
+        sha256 = _with_lora(sha256, lora)
     if vae is not None:
         folder = find_autoencoder(vae, parts.family)
         described = config or (CONFIGS / parts.family.single_files[0] if parts.family.single_files else None)
         channels = parts.family.vae_channels(modules["network"].config)
         modules["vae"] = load_autoencoder(folder, vae, number_format, channels, described)
         sha256 = _with_autoencoder(sha256, folder)
+    if pictures is not None:
+        modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
+        sha256 = _with_adapter(sha256, pictures)
+    sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
         parts.scheduler,
@@ -133,7 +159,7 @@ def load_model(
         recognized_as=parts.recognized_as,
         times=parts.family.times,
     )
-    sampling = replace(sampling, notes=(*(note for adapter in adapters for note in adapter.notes), *sampling.notes))
+    sampling = replace(sampling, notes=(*(note for lora in fused for note in lora.notes), *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
@@ -141,6 +167,9 @@ def load_model(
             exact = vae_format if part == "vae" else number_format
             # text encoders stay on the host until there are prompts to embed
             at = torch.device("cpu") if part.startswith("text") and where.type in OWN_MEMORY else where
+            if part == "network":
+                # after LoRAs are fused, layer by layer, so that a card never holds the plain weights
+                quantise(module, stored, at)
             modules[part] = place_part(module, at, exact, images=part in ("network", "vae"))
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
@@ -163,7 +192,7 @@ def load_model(
         vae_dtype=vae_format,
         zero_negative=parts.zero_negative,
         walk_pace=defaults.get("walk", {}),
-        graphs=graphs_for(where.type) if parts.family.graphs else None,
+        graphs=graphs_for(where.type) if parts.family.graphs and stored.kind in RECORDED else None,
         compiled=compiled,
         scheduler=parts.scheduler,
         memory=memory_class(device_memory(where.type)),
@@ -172,8 +201,14 @@ def load_model(
     )
 
 
-def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None) -> str:
-    """Return the hash that `load_model` gives a model with LoRAs and an exchanged autoencoder, without loading it.
+def hash_weights(
+    name: str,
+    loras: Sequence[str] = (),
+    vae: str | None = None,
+    adapter: str | None = None,
+    quant: str | None = None,
+) -> str:
+    """Return the hash that `load_model` gives a model with LoRAs and other parts, without loading it.
 
     Raises
     ------
@@ -189,14 +224,37 @@ def hash_weights(name: str, loras: Sequence[str] = (), vae: str | None = None) -
         sha256 = hash_files(found, family.parts)
     for text in loras:
         sha256 = _with_lora(sha256, find_lora(*parse_lora(text)))
-    return sha256 if vae is None else _with_autoencoder(sha256, find_autoencoder(vae, family))
+    if vae is not None:
+        sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
+    if adapter is not None:
+        sha256 = _with_adapter(sha256, adapter_here(adapter, found, name))
+    return _quantised(sha256, parse_quant(quant))
 
 
 def _overflows_in_half(found: Path, name: str) -> bool:
     """Return whether a model is of a family that cards compute in bfloat16."""
+    return not found.is_file() and family_here(found, name).bfloat16
+
+
+def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
+    """Return an adapter for the model of a folder or file.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or is for another kind of model.
+    """
+    family = family_here(found, name)
+    folder = CONFIGS / read_header(found, name).config if found.is_file() else found
+    width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
+    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
+
+
+def family_here(found: Path, name: str) -> Family:
+    """Return the family of a folder or file, without its weights."""
     if found.is_file():
-        return False
-    return folder_family(found, read_json(found / "model_index.json", name), name).bfloat16
+        return read_header(found, name).family
+    return folder_family(found, read_json(found / "model_index.json", name), name)
 
 
 def _with_lora(sha256: str, adapter: Lora) -> str:
@@ -205,6 +263,15 @@ def _with_lora(sha256: str, adapter: Lora) -> str:
 
 def _with_autoencoder(sha256: str, place: Path) -> str:
     return _chained(sha256, f"vae {hash_autoencoder(place)}")
+
+
+def _with_adapter(sha256: str, adapter: Adapter) -> str:
+    return _chained(sha256, f"adapter {adapter.sha256}")
+
+
+def _quantised(sha256: str, quant: Quant) -> str:
+    chained = quant.chained(sha256)
+    return hashlib.sha256(chained.encode()).hexdigest() if chained else sha256
 
 
 def _chained(sha256: str, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def find_model(name: str) -> Path:
         refuse_pickle(path, name)
         if path.suffix == ".safetensors":
             return path
+        if path.suffix.lower() == ".gguf":
+            raise ModelError(
+                "holds a network without text encoders and autoencoder",
+                where=name,
+                remedy=f"name its model's folder, and the network: --model FOLDER --quant {shlex.quote(name)}",
+            )
         raise ModelError(
             "is neither a diffusers folder nor a .safetensors file", where=name, remedy="name one of these"
         )
@@ -83,7 +90,7 @@ def cached(hub: str, name: str, where: str, file: str = "") -> Path:
 
 
 def cached_files(entry: CatalogueEntry) -> Path:
-    """Return the folder of an entry that names its files, if all of them are on this machine.
+    """Return the folder of the first file of an entry that names its files, if all of them are on this machine.
 
     Raises
     ------

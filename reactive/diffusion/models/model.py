@@ -49,6 +49,8 @@ class Model:
         Class of its card's memory in GB, see `shapes`; 0 on the CPU.
     texts
         Text encoders the size of language models, which are loaded when prompts are embedded; None if they are among the parts.
+    pictures
+        What encodes pictures for the adapter in the network, loaded when there are some; None if it has no adapter.
     scheduler
         The configuration of its scheduler.
     notes
@@ -79,6 +81,7 @@ class Model:
     compiled: bool = False
     memory: int = 0
     texts: LargeTexts | None = None
+    pictures: LargeTexts | None = None
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

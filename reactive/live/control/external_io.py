@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reactive.live.control.announce import Cue
+from reactive.live.control.keys import read_keys
 from reactive.live.control.link import check_link, joined_session
 from reactive.live.control.midi import MidiMapping, open_port
 from reactive.live.control.osc import OscReceiver, OscSender, bound_datagrams, check_installed
@@ -39,6 +40,8 @@ class ExternalIOOptions:
         Sinks of frames for other programs.
     link
         Whether it joins the Ableton Link session of its network.
+    keys
+        The page's keys and their actions.
     """
 
     osc_in: tuple[str, int] | None = None
@@ -48,6 +51,7 @@ class ExternalIOOptions:
     mjpeg: bool = False
     outputs: tuple[OutputSpec, ...] = ()
     link: bool = False
+    keys: Mapping[str, str] = field(default_factory=read_keys)
 
 
 class CueSource(Protocol):

@@ -28,7 +28,8 @@ _WAY = re.compile(r"(cc|note)\s*(\d{1,3})", re.ASCII)
 MAX_BYTES = 64_000
 TARGETS = (
     "macro.NAME, walk, strength, camera, rate, seed, next, play, phase.N, next-song, previous-song, song.N, blackout, hold, "
-    "freeze, tap or one"
+    "freeze, crossfade, loop, loop-in, loop-out, loop-off, loop.1, .2, .4 or .8, quantise, quantise.off, .beat or .bar, "
+    "cue, cue.N, snapshot.N, store.N, glide.N, reset, tap or one"
 )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactive.errors import OutputError, ReactiveError, install_line
-from reactive.live.control.remote import NUMBERED, SWITCHES, Action, Counts, target
+from reactive.live.control.remote import CHOICES, NAMED, NUMBERED, PRESSED, SWITCHES, Action, Counts, target
 from reactive.live.web.security import Allowance, is_loopback
 
 ROOT = "/reactive/"
@@ -69,11 +69,20 @@ def action_of(address: str, arguments: list[Any]) -> Action | None:
         return Action(SWITCHES[kind], value=float(_number(arguments) >= 0.5) if arguments else -1.0)
     if kind == "play":
         return Action(kind, value=float(_number(arguments) >= 0.5) if arguments else -1.0)
-    if kind in ("next", "tap", "one", "next_song", "previous_song"):
+    pressed = kind.replace("_", "-")
+    if pressed in PRESSED and "-" not in kind and not (kind in NUMBERED and arguments):
         # buttons send 1 when pressed and 0 when released
-        return Action(kind.replace("_", "-")) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
+        return target(pressed) if not arguments or _number(arguments) >= 0.5 else Action("nothing")
     if kind in NUMBERED:
-        return Action(kind, value=float(round(_number(arguments))))
+        number = round(_number(arguments))
+        if number not in CHOICES.get(kind, (number,)):
+            raise ValueError(f"no such {kind}")
+        return Action(kind, value=float(number))
+    if kind in NAMED:
+        found = target(f"{kind}.{_text(arguments)}" if arguments else kind)
+        if found is None:
+            raise ValueError("no such name")
+        return found
     if kind == "prompt":
         return Action("prompt", text=_text(arguments))
     if kind == "preset":

@@ -13,12 +13,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from reactive.errors import ReactiveError
+from reactive.live.quantise import GLIDES, LOOP_BARS, QUANTISE
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.controls import CONTROLS
 
 SWITCHES = {"blackout": "black", "hold": "hold", "freeze": "freeze"}
-PRESSED = ("next", "tap", "one", "next-song", "previous-song")
-NUMBERED = ("phase", "song")
+PRESSED = (
+    *("next", "tap", "one", "next-song", "previous-song", "crossfade", "cue", "reset"),
+    *("loop", "loop-in", "loop-out", "loop-off"),
+)
+NUMBERED = ("phase", "song", "loop", "cue", "snapshot", "store", "glide")
+NAMED = {"quantise": QUANTISE}
+CHOICES = {"loop": LOOP_BARS, "glide": GLIDES}
+# of a cross-fade by a controller or a key
+CROSSFADE_SECONDS = 4.0
 MAX_WAITING = 256
 LONGEST_NAME = 64
 
@@ -33,7 +41,11 @@ class Action:
         ``control`` (name: a control, or ``macro.NAME``), ``phase`` (value: its number from 0), ``preset`` (name; value:
         seconds of crossfade), ``prompt`` (text), ``black``, ``hold``, ``freeze`` (value: 1 on, 0 off, below 0 to toggle),
         ``next``, ``tap``, ``one``; ``play`` (value as of the switches);
-        ``next-song``, ``previous-song``, ``song`` (value: its number from 0).
+        ``next-song``, ``previous-song``, ``song`` (value: its number from 0); ``crossfade`` (to the next preset; value: seconds);
+        ``loop`` (value: its bars, or 0 for the section at the playhead), ``loop-in``, ``loop-out``, ``loop-off``;
+        ``cue`` (value: its number from 1, or 0 to set one), ``snapshot`` and ``store`` (value: its slot from 1), ``glide`` (value:
+        beats over which a snapshot is recalled), ``reset`` (everything as the preset has it);
+        ``quantise`` (name: a unit of `QUANTISE`, or an empty text for the next one).
     share
         Whether a control's value is a share, 0 to 1, of its range.
     """
@@ -68,13 +80,17 @@ def target(text: str) -> Action | None:
         return Action("control", name, share=True)
     if name in SWITCHES:
         return Action(SWITCHES[name], value=-1.0)
-    if name in PRESSED:
+    if name == "crossfade":
+        return Action(name, value=CROSSFADE_SECONDS)
+    if name in PRESSED or name in NAMED:
         return Action(name)
     if name == "play":
         return Action(name, value=-1.0)
     kind, _, number = name.partition(".")
+    if kind in NAMED and number in NAMED[kind]:
+        return Action(kind, number)
     if kind in NUMBERED and number.isdecimal() and len(number) < 4:
-        return Action(kind, value=float(number))
+        return Action(kind, value=float(number)) if int(number) in CHOICES.get(kind, (int(number),)) else None
     return None
 
 

@@ -23,6 +23,10 @@ from reactive.live.web.security import Allowance
 # messages of a page a second, and at once: after a stall the server reads many at once
 MESSAGES, BURST = 120.0, 1200.0
 MAX_CLIENTS = 32
+# those who look leave room for those who play
+MAX_LOOKING = 24
+# messages with paths of this machine, or about commands, which are not for those who look
+PRIVATE = ("error", "kept", "saved", "reloaded", "keep?")
 # seconds without progress of a write after which the page counts as gone
 SEND_SECONDS = 10.0
 # seconds between pings; one without answer for half as long ends the connection
@@ -40,7 +44,8 @@ class Client:
     Attributes
     ----------
     kind
-        ``page``, or ``output`` for a window without controls, which never holds the transport.
+        ``page``; ``output`` for a window without controls, ``remote`` for controls without sound, ``look`` for those who can only
+        look: these never hold the transport.
     credit
         How many pictures it can take now.
     epoch, sent

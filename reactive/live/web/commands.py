@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from reactive.errors import TimelineError
-from reactive.live.control.remote import Action
+from reactive.live.control.remote import Action, target
+from reactive.live.quantise import QUANTISE
 from reactive.live.session import Session
 from reactive.live.web.clients import Client, Clients
 from reactive.live.web.protocol import (
+    Act,
     AskSavePlan,
     CorrectGrid,
     Forget,
     MakeChange,
+    NameMark,
     PageMessage,
     Prepare,
     SavePreset,
@@ -35,6 +38,8 @@ Command = Callable[[Client, Any], Awaitable[None]]
 LOOKING = ("credit",)
 # an epoch that answers no jump of a page
 NO_JUMP = -1
+LOOPING = ("loop", "loop-in", "loop-out", "loop-off")
+MARKING = ("cue", "snapshot", "store", "glide")
 # messages that count only from the page that plays the song, the holder of the transport
 HOLDING = ("clock", "seek", "loop", "ended")
 
@@ -54,6 +59,8 @@ async def carry_out(known: Mapping[str, Command], clients: Clients, client: Clie
     ReactiveError
         If it can't be done.
     """
+    if client.kind == "look" and message.t not in LOOKING:
+        raise TimelineError("this link can only look", remedy="ask who plays for the link to play")
     command = known.get(message.t)
     if command is None or (client.kind == "output" and message.t not in LOOKING):
         raise ValueError("unknown message")
@@ -79,12 +86,16 @@ class SongCommands:
         self.server = server
         self.session = session
         self.takes = takes
+        # carries out an action; the preview of a set list has more of them
+        self.action: Callable[[Action], Awaitable[None]] = self.act
         # when the page was told to go back to a loop's start, until it does
         self.loop_sent_at: float | None = None
         self.known: dict[str, Command] = {
             "credit": self._credit,
             "clock": self._clock,
             "seek": self._seek,
+            "act": self._act,
+            "mark": self._mark,
             "loop": self._loop,
             "take over": self._take_over,
             "change": self._change,
@@ -120,17 +131,87 @@ class SongCommands:
         if action.kind == "play":
             await self._play(action.value)
             return
+        if action.kind in LOOPING:
+            await self._change_loop(action)
+            return
+        if action.kind == "quantise":
+            following = QUANTISE[(QUANTISE.index(session.quantise) + 1) % len(QUANTISE)]
+            session.quantise_by(action.name or following)
+            await self.server.send_state()
+            return
+        if action.kind in MARKING:
+            await self._use_mark(action, here)
+            return
         data: dict[str, Any] = {"time": here, "kind": action.kind, "name": action.name, "value": action.value}
         frame = min(int(frames_in(here, session.engine.timeline.fps)), session.engine.timeline.frames - 1)
         if action.kind == "next":
             timeline = session.performance.timeline
             count = len(session.stage.presets[session.performance.state.preset].phase)
             data |= {"kind": "phase", "value": (int(timeline.columns["phase"][frame]) + 1) % count}
+        elif action.kind == "crossfade":
+            data |= {"kind": "preset", "name": session.next_preset()}
         elif action.kind == "prompt":
             data |= {"name": session.prompt_at(frame), "text": action.text}
         elif action.kind in ("black", "hold", "freeze") and action.value < 0:
             data["value"] = 0.0 if getattr(session.performance.state, action.kind) else 1.0
         await self.edited(await self.server.run(session.change, data))
+
+    async def _use_mark(self, action: Action, here: float) -> None:
+        session, number = self.session, round(action.value)
+        if action.kind == "cue" and number:
+            await self._jump(session.jump_to(number), here)
+        elif action.kind == "cue":
+            session.set_cue()
+        elif action.kind == "store":
+            session.store(number)
+        elif action.kind == "glide":
+            session.glide = number
+        else:
+            await self.edited(await self.server.run(session.recall, number, here))
+            return
+        await self.server.send_state()
+
+    async def _jump(self, jump: tuple[float, float], here: float) -> None:
+        """Let the page that plays jump now, unless the jump is still to come."""
+        if self.session.engine.transport.jump is not None:
+            return
+        holder = self.server.clients.holder
+        if holder is None:
+            raise TimelineError("no page is open to play the song", remedy="open the preview's address")
+        await self.server.send({"t": "back", "time": jump[1], "edge": here, "once": True}, holder)
+
+    async def _mark(self, client: Client, message: NameMark) -> None:
+        del client
+        self.session.rename(message.what, message.number, message.name)
+        await self.server.send_state()
+
+    async def _change_loop(self, action: Action) -> None:
+        session = self.session
+        if action.kind == "loop-in":
+            session.loop_from()
+        elif action.kind == "loop-out":
+            session.loop_to()
+        elif action.kind == "loop-off":
+            session.loop(None)
+        elif action.value:
+            session.loop_bars(round(action.value))
+        else:
+            session.loop_section()
+        await self._loop_changed()
+
+    async def _loop_changed(self) -> None:
+        self.loop_sent_at = None
+        if self.session.waiting:
+            await self.edited(await self.server.run(self.session.settle))
+        else:
+            await self.server.send_state()
+
+    async def _act(self, client: Client, message: Act) -> None:
+        del client
+        action = target(message.name)
+        if action is None:
+            raise TimelineError(f'there is no action "{message.name}"', remedy="reload the page")
+        await self.action(action)
 
     async def _play(self, value: float) -> None:
         """Let the page that holds the transport play (1), pause (0), or toggle (below 0): the sound plays in the page."""
@@ -152,16 +233,21 @@ class SongCommands:
         # the page drops its pictures, and with them its credit
         client.credit = message.credit
         self.loop_sent_at = None
+        jumping = self.session.engine.transport.jump is not None
         epoch, landed = self.session.seek(message.time, message.playing)
         await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
         await self._tell_viewers(epoch)
+        if self.session.waiting:
+            await self.edited(await self.server.run(self.session.arrive))
+        elif jumping:
+            await self.server.send_state()
         self.session.engine.set_wanted(self.server.clients.wants_pictures)
 
     async def _loop(self, client: Client, message: SetLoop) -> None:
         del client
         section = (message.a, message.b) if message.a is not None and message.b is not None else None
-        self.loop_sent_at = None
         self.session.loop(section)
+        await self._loop_changed()
 
     async def _take_over(self, client: Client, message: TakeOver) -> None:
         del message

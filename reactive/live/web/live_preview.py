@@ -13,13 +13,14 @@ from aiohttp import web
 from reactive.errors import ReactiveError, TimelineError
 from reactive.live.control.announce import LiveCues
 from reactive.live.control.external_io import CueSource
-from reactive.live.control.remote import Action
+from reactive.live.control.remote import Action, target
 from reactive.live.live_session import LiveSession
 from reactive.live.outputs.feed import TimedPicture
+from reactive.live.quantise import QUANTISE
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
-from reactive.live.web.commands import Command, carry_out
-from reactive.live.web.protocol import MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
+from reactive.live.web.commands import LOOPING, MARKING, Command, carry_out
+from reactive.live.web.protocol import Act, MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -50,6 +51,7 @@ class LivePreview:
             "next": self._next,
             "tap": self._tap,
             "one": self._one,
+            "act": self._act,
         }
 
     @property
@@ -59,7 +61,7 @@ class LivePreview:
 
     def hello(self) -> dict[str, Any]:
         """Return the first message for a page."""
-        return self.session.hello()
+        return {**self.session.hello(), "keys": dict(self.server.key_map)}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a page."""
@@ -100,9 +102,13 @@ class LivePreview:
         return self._status(), self._reload()
 
     async def _status(self) -> None:
+        waited = 0
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.update_wanted()
+            if waited != self.session.conductor.waited:
+                waited = self.session.conductor.waited
+                await self.server.send_state()
             if self.session.renderer.died:
                 await self.server.run(self.session.renderer.revive)
             if self.clients.all:
@@ -154,6 +160,17 @@ class LivePreview:
         session = self.session
         if action.kind in ("song", "next-song", "previous-song"):
             raise TimelineError("a live input has no songs", remedy="preview a set list")
+        if action.kind in MARKING:
+            raise TimelineError("a live input has no cue points and snapshots", remedy="preview a song")
+        if action.kind in LOOPING:
+            raise TimelineError("a live input can't be repeated", remedy="preview a song")
+        if action.kind == "quantise":
+            following = QUANTISE[(QUANTISE.index(session.quantise) + 1) % len(QUANTISE)]
+            session.quantise_by(action.name or following)
+            await self.server.send_state()
+            return
+        if action.kind == "crossfade":
+            action = Action("preset", session.next_preset(), action.value)
         if action.kind == "tap":
             await self.server.run(session.tap)
             return
@@ -187,6 +204,13 @@ class LivePreview:
         del client
         await self.server.run(self.session.change, message.model_dump(exclude_none=True))
         await self.server.send_state()
+
+    async def _act(self, client: Client, message: Act) -> None:
+        del client
+        action = target(message.name)
+        if action is None:
+            raise TimelineError(f'there is no action "{message.name}"', remedy="reload the page")
+        await self.act(action)
 
     async def _next(self, client: Client, message: NextPhase) -> None:
         del client, message

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reactive.live.web.security import HEADERS, Gate, PerAddress
+from reactive.live.web.security import HEADERS, Gate, PerAddress, Right
 
 PAGE = Path(__file__).resolve().parent / "page"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+ONLY_LOOKS = "this link can only look; ask who plays for the link to play"
+# the remote control for phones: with the right to play, or only to look
+PAGES = {"/remote": "remote.html", "/look": "remote.html"}
+LOOKING = frozenset(("/ws", "/lanes"))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -30,16 +34,23 @@ class RequestGuard:
         Limits the login attempts of each address.
     own
         Paths with a token of their own, and a function that checks a request's token.
+    pages
+        Further paths that show a file of the page.
+    looking
+        Paths that who can only look may get, beside the page itself.
     """
 
     gate: Gate
     index: str
     logins: PerAddress
     own: Mapping[str, Callable[[web.Request], bool]] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+    looking: frozenset[str] = frozenset()
 
     def add_routes(self, app: web.Application) -> None:
         """Add the page's files and the login."""
-        app.router.add_get("/", self._file)
+        for path in ("/", *self.pages):
+            app.router.add_get(path, self._file)
         app.router.add_get("/page/{name}", self._file)
         app.router.add_post("/login", self._login)
 
@@ -64,7 +75,9 @@ class RequestGuard:
             raise web.HTTPForbidden(text="foreign origin")
         # another site may link to the page itself, which has no secret, but to nothing else
         site = request.headers.get("Sec-Fetch-Site", "none")
-        navigating = request.path == "/" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        navigating = (
+            request.path in ("/", *self.pages) and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        )
         if site in ("cross-site", "same-site") and not navigating:
             raise web.HTTPForbidden(text="foreign site")
         # a browser always sends the origin of these
@@ -75,15 +88,19 @@ class RequestGuard:
             if not self.own[request.path](request):
                 raise web.HTTPUnauthorized(text="this address is no longer, or was never, to be looked at")
             return
-        public = request.path in ("/", "/login") or request.path.startswith("/page/")
-        if not public and not self._knows(request):
+        public = request.path in ("/", "/login", *self.pages) or request.path.startswith("/page/")
+        right = self.right(request)
+        if not public and right is None:
             raise web.HTTPUnauthorized(text="open the address that was printed in the terminal")
+        if not public and right == "look" and (request.method != "GET" or request.path not in self.looking):
+            raise web.HTTPForbidden(text=ONLY_LOOKS)
 
-    def _knows(self, request: web.Request) -> bool:
-        return self.gate.admits(request.cookies.get(self.gate.cookie))
+    def right(self, request: web.Request) -> Right | None:
+        """Return what a request's cookie opens."""
+        return self.gate.right_of_cookie(request.cookies.get(self.gate.cookie))
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info.get("name", self.index)
+        name = request.match_info.get("name", self.pages.get(request.path, self.index))
         # names are looked up in a list, never joined to a path
         file = {entry.name: entry for entry in PAGE.iterdir() if entry.suffix in TYPES}.get(name)
         if file is None:
@@ -94,15 +111,18 @@ class RequestGuard:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="JSON only")
         # a logged-in browser is not locked out by the attempts of others
-        known = self._knows(request)
-        if not known and not self.logins.take(request.remote or ""):
+        known = self.right(request)
+        if known != "play" and not self.logins.take(request.remote or ""):
             raise web.HTTPTooManyRequests(text="too many attempts")
         try:
             data = json.loads(await request.text())
         except (ValueError, RecursionError):
             raise web.HTTPBadRequest(text="no JSON") from None
-        if not known and not (isinstance(data, dict) and self.gate.opens(data.get("token"))):
+        given = self.gate.right_of_token(data.get("token")) if isinstance(data, dict) else None
+        if known is None and given is None:
             raise web.HTTPForbidden(text="wrong token")
         response = web.json_response({"ok": True})
-        response.set_cookie(self.gate.cookie, self.gate.key, httponly=True, samesite="Strict", path="/")
+        # an address that can only look takes nothing away from a browser that plays
+        key = self.gate.key if "play" in (known, given) else self.gate.look_key
+        response.set_cookie(self.gate.cookie, key, httponly=True, samesite="Strict", path="/")
         return response

@@ -73,6 +73,22 @@ class SetLoop(PageMessage):
     b: float | None = None
 
 
+class Act(PageMessage):
+    """An action by its name, of those that MIDI and keys have too (`reactive.live.control.remote.target`), at the playhead."""
+
+    t: Literal["act"]
+    name: str
+
+
+class NameMark(PageMessage):
+    """Rename a cue point or a snapshot, by its number from 1, or delete it if there is no name."""
+
+    t: Literal["mark"]
+    what: Literal["cue", "snapshot"]
+    number: Count
+    name: str | None = None
+
+
 class TakeOver(PageMessage):
     """This page takes the transport."""
 
@@ -185,6 +201,8 @@ _PageMessage: TypeAlias = Union[  # noqa: UP007 a union of this many is easier t
     TellClock,
     Seek,
     SetLoop,
+    Act,
+    NameMark,
     TakeOver,
     MakeChange,
     Undo,
@@ -235,6 +253,7 @@ class Hello(ServerMessage):
     draft: bool
     controls: dict[str, Control]
     song: int
+    keys: dict[str, str]
 
 
 class LiveHello(ServerMessage):
@@ -250,6 +269,7 @@ class LiveHello(ServerMessage):
     draft: bool
     controls: dict[str, Control]
     presets: list[str]
+    keys: dict[str, str]
 
 
 class Problem(ServerMessage):
@@ -286,8 +306,28 @@ class Grid(ServerMessage):
     parts: list[Part]
 
 
+class Coming(ServerMessage):
+    """A change that is not heard yet: `time` is its song time, None for the next jump of the playhead (or beat of a live input)."""
+
+    kind: str
+    name: str
+    value: float
+    time: float | None
+
+
+class CuePoint(ServerMessage):
+    """A cue point, at `time` in seconds."""
+
+    name: str
+    time: float
+
+
 class State(ServerMessage):
-    """The state of a song."""
+    """The state of a song.
+
+    `quantise` is a unit of `reactive.live.quantise.QUANTISE`, `loop_start` of a loop without an end yet, `jump` at which time the
+    playhead jumps and where to, `snapshots` the name in each slot, `glide` the beats over which one is recalled.
+    """
 
     t: Literal["state"]
     revision: int
@@ -308,6 +348,14 @@ class State(ServerMessage):
     ready: int | None
     ending: str
     endings: dict[str, str]
+    quantise: str
+    loop: list[float] | None
+    loop_start: float | None
+    waiting: list[Coming]
+    jump: list[float] | None
+    cues: list[CuePoint]
+    snapshots: list[str | None]
+    glide: int
 
 
 class LiveState(ServerMessage):
@@ -322,6 +370,8 @@ class LiveState(ServerMessage):
     freeze: bool
     hold: bool
     black: bool
+    quantise: str
+    waiting: list[Coming]
 
 
 class OutputStatus(ServerMessage):
@@ -371,10 +421,10 @@ class LiveStatus(ServerMessage):
 
 
 class Role(ServerMessage):
-    """Whether this page holds the transport, and how many pages there are."""
+    """Whether this page holds the transport or can only look, and how many pages there are."""
 
     t: Literal["role"]
-    role: Literal["holder", "viewer"]
+    role: Literal["holder", "viewer", "looker"]
     pages: int
 
 
@@ -401,10 +451,12 @@ class Clock(ServerMessage):
 
 
 class Back(ServerMessage):
-    """The loop's end is reached: go back to `time`."""
+    """The loop's end at `edge` is reached, or a jump is due: go to `time`, later by as much as the sound has passed the edge."""
 
     t: Literal["back"]
     time: float
+    edge: float
+    once: bool = False
 
 
 class Play(ServerMessage):

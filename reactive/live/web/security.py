@@ -7,6 +7,7 @@ name that resolves to this machine (DNS rebinding) gets nothing.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -18,11 +19,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from reactive.errors import OutputError
 
 KEY_DAYS = 7
+# what an address opens: everything, or only pictures and state
+Right = Literal["play", "look"]
 # addresses whose attempts are remembered
 MAX_ADDRESSES = 1024
 HEADERS = {
@@ -60,12 +64,20 @@ class Gate:
         The secret in the address's fragment.
     key
         The secret in the cookie.
+    look_token
+        The secret in the fragment of the address that can only look.
     """
 
     host: str
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    look_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    @property
+    def look_key(self) -> str:
+        """The secret in the cookie of who can only look; it follows from the other, which it does not reveal."""
+        return hmac.new(self.key.encode(), b"look", hashlib.sha256).hexdigest()
 
     @property
     def cookie(self) -> str:
@@ -103,6 +115,18 @@ class Gate:
     def admits(self, cookie: str | None) -> bool:
         """Return whether a cookie is the right one, in constant time."""
         return cookie is not None and hmac.compare_digest(cookie.encode("utf-8", "replace"), self.key.encode())
+
+    def right_of_token(self, token: object) -> Right | None:
+        """Return what a token opens, in constant time; None for nothing."""
+        looks = isinstance(token, str) and hmac.compare_digest(
+            token.encode("utf-8", "replace"), self.look_token.encode()
+        )
+        return "play" if self.opens(token) else "look" if looks else None
+
+    def right_of_cookie(self, cookie: str | None) -> Right | None:
+        """Return what a cookie opens, in constant time; None for nothing."""
+        looks = cookie is not None and hmac.compare_digest(cookie.encode("utf-8", "replace"), self.look_key.encode())
+        return "play" if self.admits(cookie) else "look" if looks else None
 
 
 def kept_key(folder: Path, port: int) -> str:

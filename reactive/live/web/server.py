@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,21 +17,45 @@ from aiohttp import WSMsgType, web
 
 from reactive.errors import ReactiveError
 from reactive.live.control.external_io import CueSource, ExternalIO
+from reactive.live.control.keys import read_keys
 from reactive.live.control.remote import Action
 from reactive.live.openmp import run_and_release_openmp_pool
 from reactive.live.outputs.feed import OutputFeed, TimedPicture
 from reactive.live.outputs.sink import OutputSpec
 from reactive.live.session import error_message
-from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, Client, Clients
-from reactive.live.web.login import RequestGuard
+from reactive.live.web.clients import HEARTBEAT_SECONDS, MAX_CLIENTS, MAX_LOOKING, PRIVATE, Client, Clients
+from reactive.live.web.login import LOOKING, PAGES, RequestGuard
 from reactive.live.web.mjpeg import PATH as MJPEG
 from reactive.live.web.mjpeg import ViewToken, stream
 from reactive.live.web.protocol import MAX_MESSAGE, PageMessage, read_message, write_message
 from reactive.live.web.security import HEADERS, Gate, PerAddress
+from reactive.live.web.share import add_share_routes
 
 log = logging.getLogger(__name__)
 # login attempts a second, and at once, from one address
 LOGINS, LOGIN_BURST = 5.0, 20.0
+
+
+# kinds of page
+KINDS = ("page", "output", "remote", "look")
+
+
+def for_lookers(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without paths of this machine."""
+    short: dict[str, Any] = {}
+    if "preset" in data:
+        short |= {"preset": short_name(data["preset"])}
+    if "presets" in data:
+        short |= {"presets": [short_name(name) for name in data["presets"]]}
+    if "waiting" in data:
+        short |= {"waiting": [{**change, "name": short_name(change["name"])} for change in data["waiting"]]}
+    return {**data, **short, **({"problem": None} if "problem" in data else {})}
+
+
+def short_name(preset: str) -> str:
+    """Return a preset's name for people: of a path only its last part."""
+    parts = [part for part in re.split(r"[\\/]", preset) if part not in ("", "preset.toml")]
+    return parts[-1].removesuffix(".toml") if parts else preset
 
 
 class Shown(Protocol):
@@ -108,6 +133,7 @@ class Server:
 
     gate: Gate
     preview: Preview = field(init=False)
+    doors: RequestGuard = field(init=False)
     clients: Clients = field(default_factory=Clients)
     logins: PerAddress = field(default_factory=lambda: PerAddress(LOGINS, LOGIN_BURST))
     # commands run one after another, outside the event loop
@@ -117,17 +143,20 @@ class Server:
     external_io: ExternalIO | None = None
     view_token: ViewToken = field(default_factory=ViewToken)
     outputs: OutputFeed | None = None
+    # the page's keys and their actions
+    key_map: Mapping[str, str] = field(default_factory=read_keys)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         opened = {MJPEG: lambda request: self.view_token.matches(request.query.get("token"))}
-        doors = RequestGuard(self.gate, self.preview.index, self.logins, opened)
+        doors = self.doors = RequestGuard(self.gate, self.preview.index, self.logins, opened, PAGES, LOOKING)
         app = web.Application(middlewares=[doors.guard], client_max_size=MAX_MESSAGE)
         doors.add_routes(app)
         app.router.add_get("/ws", self._socket)
         app.router.add_get(MJPEG, self._mjpeg)
         app.router.add_post("/viewing", self._issue)
         app.router.add_delete("/viewing", self._revoke)
+        add_share_routes(app, self.gate)
         self.preview.add_routes(app)
         app.cleanup_ctx.append(self._life)
         app.cleanup_ctx.append(self._run_external_io)
@@ -172,8 +201,13 @@ class Server:
     async def send(self, data: dict[str, Any], *clients: Client) -> None:
         """Send JSON to some pages, or to all; no page waits for another."""
         text = write_message(data)
+        public = None
         for client in clients or list(self.clients.all.values()):
-            client.queue(data, text)
+            if client.kind != "look":
+                client.queue(data, text)
+            elif clients or data["t"] not in PRIVATE:
+                public = public or write_message(for_lookers(data))
+                client.queue(data, public)
 
     async def send_state(self) -> None:
         """Send all pages the state."""
@@ -183,7 +217,8 @@ class Server:
         """Tell each page whether it holds the transport."""
         pages = len(self.clients.all)
         for client in list(self.clients.all.values()):
-            role = "holder" if client is self.clients.holder else "viewer"
+            looks = client.kind == "look"
+            role = "looker" if looks else "holder" if client is self.clients.holder else "viewer"
             await self.send({"t": "role", "role": role, "pages": pages}, client)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -240,23 +275,34 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if len(self.clients.all) >= MAX_CLIENTS:
             raise web.HTTPServiceUnavailable(text="too many pages")
+        kind = request.query.get("kind", "page")
+        kind = kind if kind in KINDS else "page"
+        if kind != "output" and self.doors.right(request) != "play":
+            kind = "look"
+        if kind == "look" and sum(client.kind == "look" for client in self.clients.all.values()) >= MAX_LOOKING:
+            raise web.HTTPServiceUnavailable(text="too many look on")
         ws = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, heartbeat=HEARTBEAT_SECONDS, compress=False)
         ws.headers.update(HEADERS)
         await ws.prepare(request)
-        client = self.clients.add(ws, "output" if request.query.get("kind") == "output" else "page")
+        client = self.clients.add(ws, kind)
         client.transport = request.transport
         sender = asyncio.create_task(self.preview.send_pictures(client))
         try:
-            await self.send({"t": "hello", **self.preview.hello()}, client)
-            await self.send({"t": "state", **self.preview.state()}, client)
-            await self.send_roles()
-            async for message in ws:
-                if message.type != WSMsgType.TEXT:
+            hello = {"t": "hello", **self.preview.hello()}, {"t": "state", **self.preview.state()}
+            if kind == "look":
+                # first, so that the page to play leaves before it asks for the song
+                await self.send_roles()
+            for message in hello:
+                await self.send(message, client)
+            if kind != "look":
+                await self.send_roles()
+            async for received in ws:
+                if received.type != WSMsgType.TEXT:
                     await ws.close(code=1003)
                 elif not client.allowance.take():
                     await ws.close(code=1008)
                 else:
-                    await self._obey(client, message.data)
+                    await self._obey(client, received.data)
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)

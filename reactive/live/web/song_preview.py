@@ -60,6 +60,7 @@ class SongPreview:
         self.shown = shown
         self.commands = SongCommands(server, shown.session, takes)
         self.commands.known |= {"song": self._choose_song, "ended": self._song_is_over, "ending": self._choose_ending}
+        self.commands.action = self.act
         self._cues = SongCues(shown.session)
         # the loaded or loading next song, and the task that loads it
         self._next: asyncio.Task[PreparedSong] | None = None
@@ -75,7 +76,7 @@ class SongPreview:
 
     def hello(self) -> dict[str, Any]:
         """Return the first message for a page."""
-        return {**self.session.hello(), "song": self.playlist.begun}
+        return {**self.session.hello(), "song": self.playlist.begun, "keys": dict(self.server.key_map)}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a page."""
@@ -203,6 +204,8 @@ class SongPreview:
                 return
             prepared = await self._load(number)
             before, self.shown = self.shown, prepared
+            prepared.session.quantise = before.session.quantise
+            prepared.session.glide = before.session.glide
             self._next = self._next_number = None
             old, new = before.session.engine, prepared.session.engine
             begins = old.transport.playing if playing is None else playing
@@ -288,13 +291,16 @@ class SongPreview:
         """Send the page that plays back when a loop's end has come; a hidden page's timers are too slow."""
         now = asyncio.get_running_loop().time
         while True:
-            left = self.session.engine.transport.until_loop_ends()
+            transport = self.session.engine.transport
+            left = transport.until_turn()
             waiting = self.commands.loop_sent_at is not None and now() - self.commands.loop_sent_at < LOOP_ANSWER
             if left == 0 and not waiting and (holder := self.clients.holder) is not None:
-                loop = self.session.engine.transport.loop
-                assert loop is not None
+                # a playhead that is past a loop's end goes back too
+                turn = transport.turn or (transport.loop[::-1] if transport.loop else None)
+                assert turn is not None
                 self.commands.loop_sent_at = now()
-                await self.server.send({"t": "back", "time": loop[0]}, holder)
+                once = {"once": True} if turn == transport.jump else {}
+                await self.server.send({"t": "back", "time": turn[1], "edge": turn[0], **once}, holder)
             await asyncio.sleep(LOOP_SECONDS if left is None or left == 0 else min(left, LOOP_SECONDS))
 
     async def _reload(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reactive.diffusion.backend.shapes import GIB, BatchShape, budget, needs_of, shape_of
 from reactive.diffusion.models.catalogue import small_autoencoder
+from reactive.diffusion.models.large_texts import cut_texts
 from reactive.diffusion.models.model import Model
+from reactive.diffusion.models.weighting import unweighted
 from reactive.render.store.job import Job
 
 # a decoder that is more than half of the arithmetic is what a user waits for
@@ -69,6 +71,20 @@ def model_notes(model: Model, imagined: tuple[int, int]) -> tuple[str, ...]:
     if model.memory and least > budget(model.memory):
         notes.append(
             f"{model.name} needs about {least / GIB:.1f} GiB at {imagined[0]}x{imagined[1]}, more than a card of "
-            f"{model.memory} GB has to spare: a smaller --imagine-size or --vae tiny needs less."
+            f"{model.memory} GB has to spare: a smaller --imagine-size, --vae tiny or --quant int8 needs less."
         )
     return tuple(notes)
+
+
+def prompt_notes(model: Model, prompts: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence about prompts that are longer than the model's text encoder reads; none if there are none."""
+    if model.texts is None:
+        return ()
+    most = model.family.longest_text(model.network.config) if model.family.longest_text else model.family.text_tokens
+    cut = cut_texts(model.texts, most, [unweighted(text) for text in prompts])
+    if not cut:
+        return ()
+    which = "A prompt is" if len(cut) == 1 else f"{len(cut)} prompts are"
+    return (
+        f'{which} longer than the {most} tokens that {model.name} reads; the end is not heard: "{cut[0][:40]} ...".',
+    )

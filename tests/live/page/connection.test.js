@@ -34,9 +34,9 @@ function connected() {
 test("messages reach their handler, and those that the page does not know become an error", () => {
   const {told, socket} = connected();
   assert.equal(socket.address, "ws://here:1/ws?kind=page");
-  socket.onmessage({data: JSON.stringify({t: "back", time: 2})});
-  socket.onmessage({data: JSON.stringify({t: "back", time: "2"})});
-  assert.deepEqual(told[0], ["back", {t: "back", time: 2}]);
+  socket.onmessage({data: JSON.stringify({t: "back", time: 2, edge: 4})});
+  socket.onmessage({data: JSON.stringify({t: "back", time: "2", edge: 4})});
+  assert.deepEqual(told[0], ["back", {t: "back", time: 2, edge: 4}]);
   assert.equal(told[1][0], "error");
   assert.match(told[1][1].text, /back: time is no number/);
 });

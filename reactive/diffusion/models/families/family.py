@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -67,11 +67,16 @@ class Conditioning:
         One vector a text, [n, width]; None in families without it.
     mask
         Which tokens count, bool [n, tokens]; None if all of them do.
+    pictures, shares
+        The tokens of pictures that steer the style, [n, pictures, tokens, width], and the weight of each, [n, pictures]; None
+        if there are none. Blends of texts do not carry them.
     """
 
     tokens: torch.Tensor
     pooled: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    pictures: torch.Tensor | None = None
+    shares: torch.Tensor | None = None
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         """Return some of the texts, in the given order."""
@@ -79,9 +84,12 @@ class Conditioning:
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
         """Return it in a number format, on a device if one is named."""
-        pooled = None if self.pooled is None else self.pooled.to(device=device or self.pooled.device, dtype=dtype)
         mask = None if self.mask is None else self.mask.to(device or self.mask.device)
-        return Conditioning(self.tokens.to(device=device or self.tokens.device, dtype=dtype), pooled, mask)
+        tokens, pooled, _, pictures, shares = (
+            None if part is None else part.to(device=device or part.device, dtype=dtype) for part in self._parts()
+        )
+        assert tokens is not None
+        return Conditioning(tokens, pooled, mask, pictures, shares)
 
     def expand(self, count: int) -> Conditioning:
         """Return one text's conditioning for `count` items."""
@@ -98,10 +106,11 @@ class Conditioning:
         )
         zeros = self.tokens.new_zeros(len(self.tokens), missing, *self.tokens.shape[2:])
         rest = mask.new_zeros(len(mask), missing)
-        return Conditioning(torch.cat([self.tokens, zeros], 1), self.pooled, torch.cat([mask, rest], 1))
+        longer = torch.cat([self.tokens, zeros], 1)
+        return replace(self, tokens=longer, mask=torch.cat([mask, rest], 1))
 
     def _parts(self) -> tuple[torch.Tensor | None, ...]:
-        return self.tokens, self.pooled, self.mask
+        return self.tokens, self.pooled, self.mask, self.pictures, self.shares
 
 
 def scaled_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -242,6 +251,8 @@ class Family:
         Texts that are embedded at once.
     text_tokens
         The most tokens of a text.
+    longest_text
+        How many of them the encoder of the longest texts reads, by the network's configuration; None: all.
     large_texts
         Whether the text encoder is a language model: loaded for the clip's prompts, then freed.
     bfloat16
@@ -250,6 +261,12 @@ class Family:
         Whether its network can be recorded as a graph.
     film_autoencoder
         Whether its autoencoder is one of films, for which a picture is a film of one frame.
+    add_adapter
+        Puts the weights of an IP-Adapter into the network, by the names in its file (``ip_adapter.1.to_k_ip.weight``); returns
+        the module that makes tokens of an encoded picture. Raises ValueError with what does not fit. None: the family
+        has no such adapters.
+    adapter_numbers
+        How many weights such an adapter adds to the network.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -279,10 +296,13 @@ class Family:
     single_files: tuple[str, ...] = ()
     text_batch: int = 32
     text_tokens: int = 77
+    longest_text: Callable[[Config], int] | None = None
     large_texts: bool = False
     bfloat16: bool = False
     graphs: bool = True
     film_autoencoder: bool = False
+    add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
+    adapter_numbers: Callable[[Any], int] | None = None
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost
@@ -291,13 +311,11 @@ class Family:
 def join(*parts: Conditioning) -> Conditioning:
     """Return conditionings one after another; shorter ones are padded."""
     parts = _same_length(*parts)
-    pooled = [part.pooled for part in parts if part.pooled is not None]
-    masks = [part.mask for part in parts if part.mask is not None]
-    return Conditioning(
-        torch.cat([part.tokens for part in parts]),
-        torch.cat(pooled) if pooled else None,
-        torch.cat(masks) if masks else None,
-    )
+    joined = []
+    for each in zip(*(part._parts() for part in parts), strict=True):
+        given = [tensor for tensor in each if tensor is not None]
+        joined.append(torch.cat(given) if given else None)
+    return Conditioning(*joined)  # type: ignore[arg-type]
 
 
 def blend(before: Conditioning, after: Conditioning, share: torch.Tensor) -> Conditioning:

@@ -24,8 +24,13 @@ from reactive.diffusion.models.families.family import (
 )
 
 
+def _longest_text(config: Config) -> int:
+    # schnell was trained with shorter texts
+    return 512 if _tells_guidance(config) else 256
+
+
 def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
-    length = 512 if _tells_guidance(model.network.config) else 256
+    length = _longest_text(model.network.config)
     pipeline = pipeline_of("FluxPipeline", model)
     tokens, pooled, _ = pipeline.encode_prompt(texts, device=model.text_encoder.device, max_sequence_length=length)
     return Conditioning(tokens, pooled)
@@ -97,6 +102,7 @@ FLUX = Family(
     encoding=packed_encoder_cost,
     text_batch=1,
     text_tokens=512,
+    longest_text=_longest_text,
     large_texts=True,
     bfloat16=True,
 )

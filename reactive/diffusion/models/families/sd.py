@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -28,10 +29,34 @@ def ask_unet(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioni
     asked: dict[str, Any] = {"sample": z, "timestep": time, "encoder_hidden_states": conditioning.tokens}
     if conditioning.mask is not None:
         asked["encoder_attention_mask"] = conditioning.mask
+    if conditioning.pictures is not None:
+        asked |= {"pictures": conditioning.pictures, "shares": conditioning.shares}
     if width := model.network.config.time_cond_proj_dim:
         embedded = guidance_embedding(model.guidance, int(width)).to(z.device, model.dtype)
         asked["timestep_cond"] = embedded.expand(len(z), -1)
     return asked
+
+
+def answer_unet(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """Return a U-Net's prediction; its attention takes the tokens of pictures together with those of texts."""
+    asked = dict(inputs)
+    if "pictures" in asked:
+        asked["encoder_hidden_states"] = asked["encoder_hidden_states"], asked.pop("pictures"), asked.pop("shares")
+    output: torch.Tensor = network(**asked, return_dict=False)[0]
+    return output
+
+
+def add_unet_adapter(network: Any, weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """Put an IP-Adapter into a U-Net; see `Family.add_adapter`."""
+    from reactive.diffusion.models.families.unet_adapter import add_adapter
+
+    return add_adapter(network, weights)
+
+
+def unet_adapter_numbers(network: Any) -> int:
+    """Return how many weights an IP-Adapter adds to a U-Net: keys and values of pictures in each layer that attends to texts."""
+    layers = [module for name, module in network.named_modules() if name.endswith("attn2")]
+    return sum(layer.to_k.weight.numel() + layer.to_v.weight.numel() for layer in layers)
 
 
 def told_by_time(config: Config) -> bool:
@@ -68,6 +93,9 @@ SD = Family(
     parts={"unet": "diffusers.UNet2DConditionModel", "vae": "", **CLIP, "scheduler": ""},
     embed=_embed,
     ask=ask_unet,
+    answer=answer_unet,
+    add_adapter=add_unet_adapter,
+    adapter_numbers=unet_adapter_numbers,
     tells_guidance=told_by_time,
     few_step="",
     single_files=("sd1", "sd2"),

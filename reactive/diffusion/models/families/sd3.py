@@ -74,5 +74,6 @@ SD3 = Family(
     cost=_cost,
     text_batch=1,
     text_tokens=333,
+    longest_text=lambda _: 256,
     large_texts=True,
 )

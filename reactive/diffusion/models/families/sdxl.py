@@ -8,7 +8,15 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
-from reactive.diffusion.models.families.sd import CLIP, ask_unet, clip_tokens, told_by_time
+from reactive.diffusion.models.families.sd import (
+    CLIP,
+    add_unet_adapter,
+    answer_unet,
+    ask_unet,
+    clip_tokens,
+    told_by_time,
+    unet_adapter_numbers,
+)
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 
@@ -67,6 +75,9 @@ SDXL = Family(
     },
     embed=_embed,
     ask=_ask,
+    answer=answer_unet,
+    add_adapter=add_unet_adapter,
+    adapter_numbers=unet_adapter_numbers,
     tells_guidance=told_by_time,
     zero_negative=True,
     exact_autoencoder=_overflows,

@@ -19,6 +19,8 @@ export class Lanes {
     this.detail = detail;
     this.data = null;
     this.loop = null;
+    // cue points
+    this.marks = [];
     this.still = document.createElement("canvas");
     this.last = -1;
     new ResizeObserver(() => this.fit()).observe(overview.parentElement);
@@ -55,10 +57,6 @@ export class Lanes {
     const frame = Math.min(Math.max(Math.floor(time * this.fps + 1e-3), 0), this.data.frames - 1);
     const phase = this.runAt(this.data.phase, frame)[1];
     return {frame, phase, prompt: this.data.prompts[this.runAt(this.data.prompt, frame)[1]]};
-  }
-
-  section(time) {
-    return this.data?.song.sections.find((section) => time >= section.start && time < section.end) ?? null;
   }
 
   // Everything of the overview that does not move.
@@ -109,6 +107,14 @@ export class Lanes {
     const context = this.overview.getContext("2d"), {width, height} = this.overview, r = this.ratio;
     const scale = width / this.data.song.duration;
     context.drawImage(this.still, 0, 0);
+    context.fillStyle = "#fff";
+    for (const {time: at} of this.marks) {
+      context.beginPath();
+      context.moveTo(at * scale - 4 * r, height);
+      context.lineTo(at * scale + 4 * r, height);
+      context.lineTo(at * scale, height - 9 * r);
+      context.fill();
+    }
     if (this.loop) {
       context.fillStyle = "rgb(98 191 198 / .2)";
       context.fillRect(this.loop[0] * scale, 0, (this.loop[1] - this.loop[0]) * scale, height);

@@ -1,6 +1,8 @@
 // The page of a live input: the newest picture as soon as it is there, what is heard, and the instrument.
 
 import {Connection} from "./connection.js";
+import {Keys} from "./keys.js";
+import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 
 const byId = (id) => document.getElementById(id);
@@ -9,6 +11,8 @@ const connection = new Connection("page");
 const screen = byId("screen"), context = screen.getContext("2d", {alpha: false});
 const levels = byId("levels"), drawing = levels.getContext("2d");
 const change = (data) => connection.send({t: "change", ...data});
+const act = (name) => connection.send({t: "act", name});
+const quantise = new Quantise(act);
 let state = null, controls = {}, newest = null, drawn = 0, decoding = false, shownMacros = "";
 
 let starting = false;
@@ -22,6 +26,7 @@ connection.on("hello", (message) => {
   byId("recipe").textContent = `${message.model}, ${message.imagined.join("×")}, ${message.steps} step${message.steps > 1 ? "s" : ""}`;
   [screen.width, screen.height] = message.size;
   controls = message.controls;
+  keys.set(message.keys, byId("keys"));
   shownMacros = "";
   byId("presets-section").hidden = message.presets.length < 2;
   byId("presets").replaceChildren(...message.presets.map((name) => button(name, () => change({kind: "preset", name, value: 4}))));
@@ -32,6 +37,8 @@ connection.on("state", (message) => {
   for (const kind of ["freeze", "hold", "black"]) byId(kind).setAttribute("aria-pressed", state[kind]);
   byId("phases").replaceChildren(...state.phases.map((name, number) => button(name, () => change({kind: "phase", value: number}))));
   for (const chip of byId("presets").children) chip.setAttribute("aria-pressed", chip.textContent === state.preset);
+  quantise.update(state);
+  quantise.show(0);
   build();
 });
 connection.on("status", (message) => {
@@ -44,6 +51,7 @@ connection.on("status", (message) => {
   else if (message.ended) say("The input has ended.");
   meter(message.levels);
 });
+connection.on("role", ({role}) => { if (role === "looker") location.replace("/look"); });
 connection.on("picture", ({jpeg}) => { newest = jpeg; show(); });
 connection.on("error", ({text}) => say(text));
 connection.on("closed", () => { byId("waiting").hidden = false; if (!starting) byId("waiting").textContent = "the server is away; waiting for it"; });
@@ -126,16 +134,12 @@ const ask = (t) => connection.send({t});
 for (const kind of ["freeze", "hold", "black"]) byId(kind).onclick = () => toggle(kind);
 for (const kind of ["tap", "one", "next"]) byId(kind).onclick = () => ask(kind);
 byId("full").onclick = full;
-const KEYS = {
-  t: () => ask("tap"), 1: () => ask("one"), n: () => ask("next"), f: () => toggle("freeze"), h: () => toggle("hold"),
-  b: () => toggle("black"), Enter: full,
-};
+byId("reset").onclick = () => act("reset");
+const keys = new Keys({"full-screen": full}, act);
 document.addEventListener("keydown", (event) => {
-  const press = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
-  if (!press || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === "Enter" && event.target.matches("button")) return;
-  press();
-  event.preventDefault();
+  if (event.target.matches("select") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (["Enter", " "].includes(event.key) && event.target.matches("button, summary")) return;
+  if (keys.press(event)) event.preventDefault();
 });
 
 window.reactive = {connection, get drawn() { return drawn; }, get state() { return state; }};

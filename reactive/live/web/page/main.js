@@ -4,10 +4,13 @@ import {Clock} from "./clock.js";
 import {Connection} from "./connection.js";
 import {GridBar} from "./gridbar.js";
 import {Keep} from "./keep.js";
+import {Keys} from "./keys.js";
 import {Lanes} from "./lanes.js";
+import {Marks} from "./marks.js";
 import {Midi, nameOf} from "./midi.js";
 import {Panel} from "./panel.js";
 import {Pictures, percentile} from "./pictures.js";
+import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 import {Songs} from "./songs.js";
 import {Watchdog} from "./watchdog.js";
@@ -28,6 +31,11 @@ const send = (message) => connection.send(message);
 const grid = new GridBar(send, () => (holder ? clock.audible : visible()));
 const keep = new Keep(send);
 const songs = new Songs(send);
+const act = (name) => send({t: "act", name});
+const quantise = new Quantise(act);
+// after a new connection this page's own loop counts until the server knows it
+let greeted = false, keys = null;
+const marks = new Marks(act, send);
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
@@ -56,8 +64,11 @@ function visible() {
 
 // -- news from the server
 connection.on("starting", (message) => { starting = waitingRoom(message, byId("waiting")); });
+let leaving = false;
 connection.on("hello", (message) => {
+  if (leaving) return;
   facts = message;
+  greeted = true;
   starting = false;
   started(byId("waiting"));
   byId("title").textContent = message.title;
@@ -70,12 +81,13 @@ connection.on("hello", (message) => {
   pictures.resize(message.size);
   pictures.restart();
   panel.hello(message);
+  keys.set(message.keys, byId("keys"));
   if (song !== message.song) {
     const first = song === null;
     song = message.song;
     audio.src = `/song?${song}`;
     aloud();
-    if (!first) { loop = lanes.loop = null; byId("loop").setAttribute("aria-pressed", "false"); revision = -1; byId("waiting").hidden = false; byId("waiting").textContent = ""; }
+    if (!first) { loop = lanes.loop = null; revision = -1; byId("waiting").hidden = false; byId("waiting").textContent = ""; }
   }
   else if (audio.error || audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) {
     // the server was away while the player wanted more of the song
@@ -85,17 +97,27 @@ connection.on("hello", (message) => {
   }
 });
 connection.on("role", ({role}) => {
+  if (role === "looker") { leaving = true; return location.replace("/look"); }
   const before = holder;
   holder = role === "holder";
   byId("take-over").hidden = holder;
   if (!holder) { audio.pause(); connection.send({t: "credit", n: CREDIT}); pictures.waiting = false; }
   byId("play").disabled = !holder;
   if (holder && (!before || pictures.waiting)) { jumpTo(clock.time); tellLoop(); }
+  greeted = false;
 });
 connection.on("state", async (state) => {
+  if (leaving) return;
   panel.update(state);
   grid.update(state.grid);
   songs.update(state);
+  quantise.update(state);
+  marks.update(state);
+  lanes.marks = state.cues;
+  if (!greeted && !drag && JSON.stringify(loop) !== JSON.stringify(state.loop)) {
+    loop = lanes.loop = state.loop;
+    lanes.draw(visible(), true);
+  }
   byId("crossfade").hidden = state.presets.length < 2;
   if (unsaved && !state.changes) say(`The server was started anew; ${unsaved} change${unsaved > 1 ? "s" : ""} not saved as a take are gone.`);
   unsaved = 0;
@@ -105,7 +127,7 @@ connection.on("state", async (state) => {
   if (state.revision !== revision) {
     revision = state.revision;
     const answer = await fetch("/lanes").catch(() => null);
-    if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); lanes.draw(visible(), true); }
+    if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); quantise.press(lanes.data.song.bars); lanes.draw(visible(), true); }
   }
 });
 // a tap by OSC or MIDI counts at the moment that is heard here, as a tap on the page does
@@ -152,7 +174,13 @@ connection.on("picture", async (picture) => {
   if (document.hidden) pictures.draw(visible());
 });
 // the loop is kept by the server, whose word reaches a hidden page too
-connection.on("back", ({time}) => { if (loop && holder) jumpTo(time); });
+// The sound has passed the edge a little by then: it lands as much later, and stays in step.
+connection.on("back", ({time, edge, once}) => {
+  if (!holder || !loop && !once) return;
+  const past = clock.time - edge;
+  if (!(past > 0 && past < 1) || audio.paused) jumpTo(time);
+  else jumpTo(time + (once ? past : past % Math.max(edge - time, 0.05)));
+});
 let noted = null;
 connection.on("status", (status) => {
   if (document.hidden) tell();
@@ -249,13 +277,8 @@ function tellLoop() {
 }
 function setLoop(section) {
   loop = lanes.loop = section;
-  byId("loop").setAttribute("aria-pressed", Boolean(section));
   tellLoop();
   lanes.draw(visible(), true);
-}
-function toggleLoop() {
-  const section = lanes.section(clock.time);
-  setLoop(loop || !section ? null : [section.start, section.end]);
 }
 async function toggle() {
   if (!holder) return;
@@ -271,7 +294,6 @@ setInterval(tell, TELL_MS);
 setInterval(() => { if (!audio.paused || pictures.owed > 8 || !holder) pictures.settle(); }, 80);
 
 byId("play").onclick = toggle;
-byId("loop").onclick = toggleLoop;
 byId("volume").oninput = () => { audio.volume = Number(byId("volume").value); };
 byId("latency").oninput = () => {
   clock.delay = Number(byId("latency").value) / 1000;
@@ -318,31 +340,25 @@ function neighbour(marks, time, direction) {
   if (direction > 0) return marks.find((mark) => mark > time + 0.05) ?? time;
   return [...marks].reverse().find((mark) => mark < time - 0.25) ?? 0;
 }
-const KEYS = {
-  " ": toggle, l: toggleLoop, f: () => panel.toggle("freeze"), h: () => panel.toggle("hold"), b: () => panel.toggle("black"),
-  n: () => panel.next(), x: () => panel.crossfade(), t: () => grid.tap(), d: () => byId("one").click(), "[": () => grid.act("half"),
-  "]": () => grid.act("double"), ",": () => byId("earlier").click(), ".": () => byId("later").click(), k: () => byId("keep").click(),
-  p: prepare, m: () => midi.learn(), Escape: () => midi.learning && midi.learn(false), u: () => connection.send({t: "undo"}), s: () => connection.send({t: "save take"}), o: openOutput,
-  Enter: fullScreen, Home: () => { aloud(); jumpTo(0); },
-  PageDown: () => songs.step(1), PageUp: () => songs.step(-1),
-};
+const byArrow = (marks, direction) => { if (lanes.data) jumpTo(neighbour(marks(lanes.data.song), clock.time, direction)); };
+const barsOf = ({bars}) => bars, startsOf = ({sections}) => sections.map(({start}) => start);
+keys = new Keys({
+  play: toggle, start: () => { aloud(); jumpTo(0); },
+  "bar-back": () => byArrow(barsOf, -1), "bar-on": () => byArrow(barsOf, 1), "section-back": () => byArrow(startsOf, -1), "section-on": () => byArrow(startsOf, 1),
+  next: () => panel.next(), crossfade: () => panel.crossfade(), freeze: () => panel.toggle("freeze"), hold: () => panel.toggle("hold"), blackout: () => panel.toggle("black"),
+  tap: () => grid.tap(), one: () => byId("one").click(), half: () => grid.act("half"), double: () => grid.act("double"), earlier: () => byId("earlier").click(), later: () => byId("later").click(),
+  undo: () => send({t: "undo"}), "save-take": () => send({t: "save take"}), "save-preset": () => byId("keep").click(), "pre-render": prepare,
+  "midi-learn": () => midi.learn(), "output-window": openOutput, "full-screen": fullScreen, "next-song": () => songs.step(1), "previous-song": () => songs.step(-1),
+}, act, (text) => { byId("coming").dataset.hint = text ?? ""; });
 document.addEventListener("keydown", (event) => {
   const {target, key} = event;
   const typing = keep.open || target.matches("textarea, select, input:not([type=range])");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat && !key.startsWith("Arrow")) return;
   // Space plays wherever the focus is; Enter presses what has it
   if (key === "Enter" && target.matches("button, summary")) return;
-  if (key.startsWith("Arrow")) {
-    if (target.matches("input") || !["ArrowLeft", "ArrowRight"].includes(key) || !lanes.data) return;
-    const marks = event.shiftKey ? lanes.data.song.sections.map(({start}) => start) : lanes.data.song.bars;
-    jumpTo(neighbour(marks, clock.time, key === "ArrowRight" ? 1 : -1));
-  } else if (/^[1-9]$/.test(key)) {
-    panel.jump(Number(key) - 1);
-  } else if (KEYS[key] ?? KEYS[key.toLowerCase()]) {
-    (KEYS[key] ?? KEYS[key.toLowerCase()])();
-  } else {
-    return;
-  }
+  if (key.startsWith("Arrow") && target.matches("input")) return;
+  if (key === "Escape" && midi.learning) midi.learn(false);
+  else if (!keys.press(event)) return;
   event.preventDefault();
 });
 
@@ -360,6 +376,7 @@ function tick(now) {
   drawnLanes = now;
   lanes.draw(time, false);
   byId("time").textContent = stamp(time);
+  quantise.show(time);
   overview.setAttribute("aria-valuemax", facts?.duration ?? 0);
   overview.setAttribute("aria-valuenow", time.toFixed(1));
   const here = lanes.at(time);

@@ -3,12 +3,12 @@
 // Of each message, one or more forms; of each field, the kinds of value that it may have, "?" if it may be left out.
 export const FROM_SERVER = {
   "hello": [
-    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"]},
-    {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"]},
+    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"], "keys": ["object"]},
+    {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"], "keys": ["object"]},
   ],
   "state": [
-    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"]},
-    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"]},
+    {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"], "quantise": ["string"], "loop": ["array", "null"], "loop_start": ["number", "null"], "waiting": ["array"], "jump": ["array", "null"], "cues": ["array"], "snapshots": ["array"], "glide": ["number"]},
+    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "quantise": ["string"], "waiting": ["array"]},
   ],
   "status": [
     {"rate": ["number"], "ahead": ["number"], "stride": ["array"], "behind": ["number"], "late": ["boolean"], "prepared": ["number", "null"], "quality": ["number"], "shot": ["array", "null"], "failed": ["string", "null"], "note": ["string", "null"], "kept": ["number"], "outputs": ["array", "?"]},
@@ -27,7 +27,7 @@ export const FROM_SERVER = {
     {"time": ["number"], "playing": ["boolean"], "epoch": ["number", "null", "?"]},
   ],
   "back": [
-    {"time": ["number"]},
+    {"time": ["number"], "edge": ["number"], "once": ["boolean", "?"]},
   ],
   "play": [
     {"playing": ["boolean"]},
@@ -73,6 +73,12 @@ export const FROM_PAGE = {
   ],
   "loop": [
     {"a": ["number", "null", "?"], "b": ["number", "null", "?"]},
+  ],
+  "act": [
+    {"name": ["string"]},
+  ],
+  "mark": [
+    {"what": ["string"], "number": ["number"], "name": ["string", "null", "?"]},
   ],
   "take over": [
     {},
