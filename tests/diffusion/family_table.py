@@ -14,7 +14,7 @@ from tests.diffusion.test_models_families import CASES
 from tests.diffusion.test_quantised import BOUNDS
 from tests.diffusion.test_quantised import FAMILIES as QUANTISED
 from tests.diffusion.test_style import EQUAL
-from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL
+from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL, WITHOUT_PIPELINE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "families.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -42,11 +42,14 @@ def _row(family: str) -> tuple[str, ...]:
     stored = ", ".join(f"{kind} to {100 * bound:g} %" for kind, bound in BOUNDS.items())
     if family in UNETS:
         assert UNETS[family]
-        return family, "equal", "runs", "runs", *UNET_REST[family], stored
+        # `test_style.py` has the image-to-image pipelines
+        assert family in EQUAL
+        return family, "equal", "equal", "runs", *UNET_REST[family], stored
     assert family in TOYS
     small = "equal" if family in WITH_SMALL else "refused"
     assert (small == "equal") == (small_autoencoder(family) is not None)
-    photo = "equal" if family in WITH_PICTURE else "runs"
+    assert (family in WITH_PICTURE) != (family in WITHOUT_PIPELINE)
+    photo = "equal" if family in WITH_PICTURE else "equal from latents"
     return family, "equal", photo, "runs", "weights equal", "refused", small, stored
 
 

@@ -27,6 +27,8 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
 }
+# diffusers has no image-to-image pipeline of these
+WITHOUT_PIPELINE = ("flux2-klein", "krea2")
 # whose latents have a small autoencoder
 WITH_SMALL = ("z-image", "sd3", "flux")
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
@@ -172,6 +174,49 @@ def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     )
     assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
     # source and noise must both have an effect
+    assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", WITHOUT_PIPELINE)
+def test_a_source_without_an_image_to_image_pipeline_is_denoised_as_by_the_pipeline_for_texts(
+    saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    folder, pipeline = saved(name)
+    model = load_model(str(folder), steps=2, guidance=3.0, dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 5, size)
+    source = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    levels: list[float] = []
+    predict = type(model).predict_x0
+
+    def noted(self: Any, z: torch.Tensor, tau: torch.Tensor, conditioning: Any) -> torch.Tensor:
+        levels.append(float(self.schedule.alpha_sigma(tau)[1][0]))
+        return predict(self, z, tau, conditioning)
+
+    monkeypatch.setattr(type(model), "predict_x0", noted)
+    mine = ours(model, PROMPTS, noise, source=source, strength=0.5)
+    assert len(levels) == 2
+    assert 1 > levels[0] > levels[1] > 0
+    vae, told = pipeline.vae, pipeline.vae.config
+    with torch.no_grad():
+        if name == "krea2":
+            mean, deviation = (torch.tensor(part).view(1, -1, 1, 1) for part in (told.latents_mean, told.latents_std))
+            plain = (vae.encode(source[:, :, None]).latent_dist.mode()[:, :, 0] - mean) / deviation
+            encoded = torch.nn.functional.pixel_unshuffle(plain, 2)
+        else:
+            encoded = pipeline._encode_vae_image(source, None)
+    begun = levels[0] * noise + (1 - levels[0]) * encoded
+    # the levels are given as they are
+    other = type(pipeline)(
+        **pipeline.components | {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)}, is_distilled=False
+    )
+    other.set_progress_bar_config(disable=True)
+    given = theirs(
+        other, name, PROMPTS, 2, 3.0, latents=as_latents(name, begun), sigmas=levels, height=size, width=size
+    )
+    assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
     assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
 
 
