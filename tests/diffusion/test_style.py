@@ -315,3 +315,21 @@ def test_the_memory_table_has_what_an_adapter_adds(tmp_path: Path) -> None:
     )
     assert plain.family.adapter_numbers is not None
     assert added == plain.family.adapter_numbers(plain.network) > 0
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_recorded_graphs_replay_other_weights_with_the_same_bits(tmp_path: Path, guidance: float) -> None:
+    from dataclasses import replace
+
+    from reactive.diffusion.backend.graphs import Graphs
+    from tests.diffusion.test_graphs import Recorder
+
+    folder, adapter = saved(tmp_path, "sdxl")
+    plain = load_model(folder, steps=2, guidance=guidance, dtype="float32", adapter=str(adapter))
+    recorder = Recorder()
+    recorded = replace(plain, graphs=Graphs(recorder))
+    noise = drawn(3)
+    for weights in ([(0.5, 0.2)] * 3, [(0.0, 0.0), (1.0, 0.0), (0.0, 1.5)]):
+        assert torch.equal(ours(recorded, weights, noise), ours(plain, weights, noise))
+    # the network and the decoder
+    assert recorder.made == 2
