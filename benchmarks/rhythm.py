@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--use", help="purpose of using the held-out split, for its log")
     parser.add_argument("--pieces", default="", help="only pieces whose kind or name contains this word")
     parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
-    parser.add_argument("--weights", type=Path, help="of the rhythm network (default: those that ship)")
+    parser.add_argument("--weights", type=Path, help="of one rhythm network, alone (default: both that ship)")
     parser.add_argument(
         "--others",
         nargs="*",
@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.weights:
         from reactive.audio import network
 
-        network.MODEL = options.weights
+        network.NETWORKS = ((options.weights, 1.0),)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.renders or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)

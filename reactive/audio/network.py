@@ -1,4 +1,7 @@
-"""The rhythm network: a small temporal convolutional network that finds beats, bars and drums.
+"""The rhythm networks, which find beats, bars and drums: a small temporal convolutional one, and one with attention.
+
+What `activations` returns is both networks' opinion: the mean of their log odds, weighted by `NETWORKS`. This file computes the
+convolutional one, `attention` the other.
 
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
@@ -22,6 +25,8 @@ OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
 FRAME_SECONDS = 2 * HOP / RATE
 INPUTS = 2 * MELS + 24
 MODEL = Path(__file__).parent / "model" / "rhythm.safetensors"
+# the networks that are asked, and how much each one's log odds count; together they hear better than either alone
+NETWORKS: tuple[tuple[Path, float], ...] = ((MODEL, 0.4), (MODEL.with_name("attention.safetensors"), 0.6))
 # compression as in `onset`: a gain of the whole song cancels out
 COMPRESSION = 1000.0
 
@@ -34,20 +39,22 @@ def inputs(spectra: Spectra) -> np.ndarray:
 
 def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     """Return the probability of each output by name, float32 [ceil(t / 2)] in [0, 1]."""
-    known = weights()
     loud, floor = loud_level(spectra.mel), _pitch_floor(spectra)
     rows = -(-len(spectra.mel) // 2)
-    # weights with one matrix for all taps are of the network with attention; with one for each tap, of the older one
-    attends = known["first.weight"].ndim == 2
-    # the context on which an output can depend
-    margin = 2 * sum(dilations(known)) + 2
-    stretches = attention.windows(rows) if attends else row_chunks(rows, margin)
-    parts = []
-    for stretch, keep in stretches:
-        given = _inputs(spectra, stretch, loud, floor)
-        heard = sigmoid(attention.forward(given, known)) if attends else forward(given, known)
-        parts.append(heard[keep])
-    return dict(zip(OUTPUTS, np.concatenate(parts).T, strict=True))
+    odds = np.zeros((rows, len(OUTPUTS)), np.float32)
+    for path, share in NETWORKS:
+        known = weights(path)
+        # weights with one matrix for all taps are of the network with attention; with one for each tap, of the other
+        attends = known["first.weight"].ndim == 2
+        # the context on which an output of the convolutional one can depend
+        margin = 2 * sum(dilations(known)) + 2
+        first = 0
+        for stretch, keep in attention.windows(rows) if attends else row_chunks(rows, margin):
+            given = _inputs(spectra, stretch, loud, floor)
+            heard = (attention.forward(given, known) if attends else logits(given, known))[keep]
+            odds[first : first + len(heard)] += np.float32(share) * heard
+            first += len(heard)
+    return dict(zip(OUTPUTS, sigmoid(odds).T, strict=True))
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -78,7 +85,12 @@ def dilations(weights: Mapping[str, np.ndarray]) -> list[int]:
 
 
 def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the network's outputs, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152].
+    """Return the convolutional network's outputs, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152]."""
+    return sigmoid(logits(given, weights))
+
+
+def logits(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the convolutional network's log odds, float32 [rows, outputs], for `inputs` [rows, 152].
 
     `weights` has by layer name ``.weight`` [taps, in, out] and ``.bias`` [out].
     """
@@ -87,7 +99,7 @@ def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     for dilation in dilations(weights):
         name = f"block{dilation}"
         x = x + _convolve(_elu(_convolve(x, weights, name, dilation)), weights, f"{name}.out", 1)
-    return sigmoid(_convolve(_elu(x), weights, "last", 1))
+    return _convolve(_elu(x), weights, "last", 1)
 
 
 def _convolve(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, dilation: int) -> np.ndarray:
@@ -105,8 +117,8 @@ def _elu(x: np.ndarray) -> np.ndarray:
 
 
 @cache
-def weights() -> dict[str, np.ndarray]:
-    """Return the weights that ship, float32, by layer name."""
+def weights(path: Path = MODEL) -> dict[str, np.ndarray]:
+    """Return the weights in a file (default: those of the convolutional network that ships), float32, by layer name."""
     from safetensors.numpy import load_file
 
-    return {name: value.astype(np.float32) for name, value in load_file(MODEL).items()}
+    return {name: value.astype(np.float32) for name, value in load_file(path).items()}

@@ -14,13 +14,13 @@ from reactive.audio.spectrum import HOP, RATE
 # songs without a beat get an even pulse: seconds a bar, with four beats
 PULSE_SECONDS = 2.0
 BEATS_PER_BAR = 4
-# mean log odds of the best path's beats, below which there is no beat worth following: excerpts without a beat reach -2.7 at
-# most (40 of `training.ear.data`), strings without accents -1.8 at least. From -1.3 to 2 confidence rises from 0 to 1
+# mean log odds of the best path's beats, below which there is no beat worth following: excerpts without a beat reach -3.0 at
+# most (40 of `training.ear.data`), strings without accents -2.1 at least (25). From -1.3 to 2 confidence rises from 0 to 1
 NO_PULSE = -2.3
 UNSURE_PULSE, CLEAR_PULSE = -1.3, 2.0
 MIN_BEATS = 4
 # probability, and steps from the song's start, of a beat that becomes the grid's first
-FIRST_BEAT, FIRST_STEPS = 0.5, 3
+FIRST_BEAT, FIRST_STEPS = 0.25, 3
 # a beat is moved to an attack this near, in seconds
 NEAR_SECONDS = 0.03
 # the network's mean error in seconds, as measured by `python -m benchmarks rhythm`

@@ -110,15 +110,21 @@ def test_the_program_uses_weights_with_attention(tmp_path: Path, monkeypatch: py
     torch.manual_seed(1)
     save_file(export(Network().state_dict()), tmp_path / "ear.safetensors")
     assert (tmp_path / "ear.safetensors").stat().st_size < 4e6
-    monkeypatch.setattr(network, "MODEL", tmp_path / "ear.safetensors")
-    network.weights.cache_clear()
-    try:
-        spectra = fold([band(steady(120, 70), seconds=70)])
+    spectra = fold([band(steady(120, 70), seconds=70)])
+    odds = []
+    for networks in [
+        ((tmp_path / "ear.safetensors", 1.0),),
+        ((network.MODEL, 1.0),),
+        ((network.MODEL, 0.25), (tmp_path / "ear.safetensors", 0.75)),
+    ]:
+        monkeypatch.setattr(network, "NETWORKS", networks)
         heard = network.activations(spectra)
-    finally:
-        network.weights.cache_clear()
-    assert {len(curve) for curve in heard.values()} == {-(-len(spectra.mel) // 2)}
-    assert all(np.all((curve >= 0) & (curve <= 1)) for curve in heard.values())
+        assert {len(curve) for curve in heard.values()} == {-(-len(spectra.mel) // 2)}
+        found = np.stack(list(heard.values()))
+        assert np.all((found >= 0) & (found <= 1))
+        odds.append(np.log(found.clip(1e-6, 1 - 1e-6)) - np.log1p(-found.clip(1e-6, 1 - 1e-6)))
+    sure = (np.abs(odds[0]) < 10) & (np.abs(odds[1]) < 10)
+    assert np.abs(odds[2] - (0.75 * odds[0] + 0.25 * odds[1]))[sure].max() < 0.02
 
 
 def test_convolutional_weights_are_loaded_and_exported_unchanged() -> None:

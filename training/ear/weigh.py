@@ -122,10 +122,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600, help="excerpts at most (default: 600)")
     parser.add_argument("--hearing", type=Path, help="the folder of scores, to measure on the validation split")
     parser.add_argument("--renders", type=Path, help="where rendered pieces are kept")
-    parser.add_argument("--weights", type=Path, help="of the rhythm network (default: those that ship)")
+    parser.add_argument("--weights", type=Path, help="of one rhythm network, alone (default: both that ship)")
     options = parser.parse_args()
     if options.weights:
-        network.MODEL = options.weights
+        network.NETWORKS = ((options.weights, 1.0),)
     # file numbers have mixed kinds
     paths = sorted(options.work.glob("*-[0-9]*.npz"), key=lambda path: path.stem[-5:])[: options.count]
     by_kind: dict[str, list[Table]] = {}
