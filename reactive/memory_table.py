@@ -16,7 +16,8 @@ from reactive.diffusion.backend.shapes import (
     text_numbers,
     text_shape,
 )
-from reactive.diffusion.models.catalogue import find_entry, read_json
+from reactive.diffusion.models.adapter import ENCODER_NUMBERS
+from reactive.diffusion.models.catalogue import find_entry, read_json, style_adapter
 from reactive.diffusion.models.families import FAMILIES, Family, family_named, family_of
 from reactive.diffusion.models.locate import find_model
 from reactive.diffusion.models.quantised import KINDS, NOT_QUANTISED, Quant, bytes_when_quantised, parse_quant, unloaded
@@ -35,11 +36,12 @@ def needs_table(name: str, size: tuple[int, int] | None = None, quant: str | Non
 
     Returns
     -------
-    ``model``, ``size``, ``weights_gib`` by part, ``batches``: for each batch the GiB of network, of decoding at once and in
-    slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need, whether
-    that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does (None:
-    there is none); ``quantised``: for no quantisation and each kind of it the GiB of network and text encoders, and the smallest
-    of these cards that holds one picture (None: none of them).
+    ``model``, ``size``, ``weights_gib`` by part, ``style_gib`` (what an adapter for pictures adds to the network, and what encoding
+    the pictures needs before the clip; None if there is no adapter), ``batches``: for each batch the GiB of network, of decoding at
+    once and in slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need,
+    whether that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does
+    (None: there is none); ``quantised``: for no quantisation and each kind of it the GiB of network and text encoders, and the
+    smallest of these cards that holds one picture (None: none of them).
 
     Raises
     ------
@@ -85,6 +87,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None, quant: str | Non
             "autoencoder": _gib(needs.vae_bytes),
             "text encoders": _gib(needs.text_bytes),
         },
+        "style_gib": _style(name),
         "batches": batches,
         "cards": rows,
         "quantised": [
@@ -178,6 +181,15 @@ def _described(name: str) -> Described:
     family = family_of(str(read_json(found / "model_index.json", name).get("_class_name"))) or FAMILIES[0]
     told = family.tells_guidance(read_json(found / family.network / "config.json", name))
     return found, family, 1.0 if told else guidance, None
+
+
+def _style(name: str) -> dict[str, float] | None:
+    folder, family, *_ = _described(name)
+    config, entry = read_json(folder / family.network / "config.json", name), style_adapter(family.name)
+    if family.adapter_numbers is None or entry is None or config.get("cross_attention_dim") != entry.width:
+        return None
+    added = family.adapter_numbers(unloaded(family.parts[family.network], config))
+    return {"network": _gib(_HALF * added), "encoding": _gib(_HALF * ENCODER_NUMBERS)}
 
 
 def _bytes(kind: str, config: Config, quant: str = "", number: int = _HALF) -> int:

@@ -77,17 +77,27 @@ def onset_strength(spectra: Spectra) -> np.ndarray:
 
 
 def pick(strength: np.ndarray, *, threshold: float = 0.12) -> np.ndarray:
-    """Return the rows at which onset strength [t] has clear peaks."""
-    import librosa
+    """Return the rows at which onset strength [t] has clear peaks: the highest within 30 ms, and above the mean of 100 ms.
+
+    The rule is that of ``librosa.util.peak_pick``, whose compiled code is kept on disk in two files that name each other. When
+    several processes compile it at the same time the two may not match, and every later run dies of signal 11.
+    """
+    from scipy.ndimage import maximum_filter1d
 
     if not strength.any():
         return np.zeros(0, np.int64)
     near = round(0.03 * FRAMES_PER_SECOND)
     around = round(0.1 * FRAMES_PER_SECOND)
-    peaks = librosa.util.peak_pick(
-        strength, pre_max=near, post_max=near + 1, pre_avg=around, post_avg=around + 1, delta=threshold, wait=near
-    )
-    return np.asarray(peaks, np.int64)
+    row = np.arange(len(strength))
+    sums = np.concatenate([[0.0], np.cumsum(strength, dtype=np.float64)])
+    first, after = np.maximum(row - around, 0), np.minimum(row + around + 1, len(row))
+    means = (sums[after] - sums[first]) / (after - first)
+    highest = maximum_filter1d(strength, 2 * near + 1, mode="nearest")
+    peaks: list[int] = []
+    for at in np.flatnonzero((strength == highest) & (strength >= means + threshold)).tolist():
+        if not peaks or at - peaks[-1] > near:
+            peaks.append(at)
+    return np.array(peaks, np.int64)
 
 
 def attack(fine: np.ndarray, seconds: np.ndarray) -> np.ndarray:

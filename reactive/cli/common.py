@@ -319,10 +319,23 @@ _WEIGHTS = (
         help="Another autoencoder: tiny (for previews), a name, a hub id, a folder or a .safetensors file.",
     ),
     click.option(
+        "--adapter",
+        metavar="NAME",
+        help="The adapter for --style: a name, or a .safetensors file with its image_encoder folder. Default: the usual one.",
+    ),
+    click.option(
         "--quant",
         metavar="KIND",
         help="Store the model's weights in int8, fp8 or nf4, so that it fits a smaller card, or take its network from a .gguf file.",
     ),
+)
+style_option = click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    metavar="FILE[:W]",
+    help="A picture whose look the model takes on, and how strongly (0 to 2, usual 0.6; or an expression, as 0.3+0.5*build); may "
+    "be repeated. The model needs an adapter: `reactive models pull ip-adapter`, or ip-adapter-xl.",
 )
 _SAMPLING = (
     click.option(
@@ -344,7 +357,7 @@ _SAMPLING = (
 
 
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that name LoRAs and another autoencoder, and quantise the weights."""
+    """Add the options that name LoRAs, another autoencoder and an adapter, and quantise the weights."""
     for option in reversed(_WEIGHTS):
         command = option(command)
     return command
@@ -364,6 +377,14 @@ def check_loras(options: Mapping[str, Any]) -> None:
 
         for lora in options["loras"]:
             parse_lora(lora)
+
+
+def check_styles(options: Mapping[str, Any]) -> None:
+    """Refuse a weight of a reference picture that is no expression."""
+    if options["styles"]:
+        from reactive.preset.style import style_pictures
+
+        style_pictures(options["styles"])
 
 
 shots_option = click.option(

@@ -50,11 +50,18 @@ def doctor(model: str | None, imagine_size: str | None, quant: str | None, as_js
 
 def _table(needs: dict[str, Any]) -> str:
     """Return a model's memory needs as lines."""
+    style, steering = needs["style_gib"], []
+    if style:
+        more, encoding = style["network"], style["encoding"]
+        steering = [
+            f"pictures that steer the style (--style): {more:.2f} more, and {encoding:.2f} while they are encoded"
+        ]
     parts = ", ".join(f"{part} {size:.2f}" for part, size in needs["weights_gib"].items())
     stored = f", quantised by {printable(needs['quant'])}" if needs["quant"] else ""
     lines = [
         f"{printable(needs['model'])} at {needs['size']} in float16{stored}, computed from shapes, in GiB",
         f"weights: {parts} (these leave the card once the prompts are embedded)",
+        *steering,
         "",
         "beside the weights, for a batch of pictures:",
         f"{'batch':>5} {'imagining':>10} {'decoding all at once':>21} {'decoding one by one':>20}",

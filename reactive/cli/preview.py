@@ -16,6 +16,7 @@ from reactive.cli.common import (
     USAGE,
     background_option,
     check_loras,
+    check_styles,
     errors,
     fail,
     fit_option,
@@ -30,6 +31,7 @@ from reactive.cli.common import (
     printable,
     sampling_options,
     seed_option,
+    style_option,
     video_options,
     weights_options,
 )
@@ -63,6 +65,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
 @weights_options
+@style_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
 @click.option("--draft", is_flag=True, help="Half the size: faster, and different from the final clip.")
@@ -259,6 +262,7 @@ def _options(options: dict[str, Any]) -> Any:
     from reactive.render.sizes import parse_size
 
     check_loras(options)
+    check_styles(options)
     return PreviewOptions.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
@@ -267,6 +271,8 @@ def _options(options: dict[str, Any]) -> Any:
         model=options["model"],
         loras=tuple(options["loras"]),
         vae=options["vae"],
+        adapter=options["adapter"],
+        styles=tuple(options["styles"]),
         quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],

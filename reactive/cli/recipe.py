@@ -24,6 +24,8 @@ BESIDE = (
     "model",
     "loras",
     "vae",
+    "adapter",
+    "styles",
     "quant",
     "overwrite",
     "as_json",
@@ -56,6 +58,7 @@ def check_beside() -> None:
 def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any) -> Any:
     """Make the clip that ``--recipe`` names again."""
     from reactive.media.safe import regular_file
+    from reactive.preset.style import split_style
     from reactive.render.recipe import read_recipe
 
     first: Path = options["recipe_of"]
@@ -70,6 +73,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
     places = [
         *options["photos"],
         *options["videos"],
+        *(Path(split_style(style)[0]) for style in options["styles"]),
         *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
         *([Path(options["quant"])] if options["quant"] else []),
         first.parent,
@@ -82,6 +86,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         places=places,
         model=options["model"] if chosen else None,
         vae=options["vae"],
+        adapter=options["adapter"],
         loras=[Path(lora) for lora in options["loras"]],
         overwrite=options["overwrite"],
         progress=report,

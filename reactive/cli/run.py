@@ -21,6 +21,7 @@ from reactive.cli.common import (
     Progress,
     background_option,
     check_loras,
+    check_styles,
     counted,
     errors,
     fit_option,
@@ -41,6 +42,7 @@ from reactive.cli.common import (
     seed_option,
     shots_file,
     shots_option,
+    style_option,
     video_options,
     weights_options,
     yield_processors,
@@ -73,6 +75,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
     help="A name of `reactive models list`, a folder or a .safetensors file.",
 )
 @weights_options
+@style_option
 @click.option("--guidance", type=FloatOption(0, 50), help="How strongly prompts lead. Default: the model's own.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
@@ -478,6 +481,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
             f'"{lanes}" is not a number of lanes', where="--lanes", remedy="write auto, or a number from 1 to 999"
         )
     check_loras(options)
+    check_styles(options)
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
@@ -491,6 +495,8 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         model=options["model"],
         loras=tuple(options["loras"]),
         vae=options["vae"],
+        adapter=options["adapter"],
+        styles=tuple(options["styles"]),
         quant=options["quant"],
         guidance=options["guidance"],
         negative=options["negative"],

@@ -16,6 +16,7 @@ from reactive.cli.common import (
     USAGE,
     Progress,
     check_loras,
+    check_styles,
     errors,
     fps_option,
     frame_rate,
@@ -29,6 +30,7 @@ from reactive.cli.common import (
     sampling_options,
     seed_option,
     song_argument,
+    style_option,
     video_options,
     weights_options,
 )
@@ -72,6 +74,7 @@ from reactive.cli.numbers import IntOption
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Draw a contact sheet: .jpg, .png or .webp.")
 @click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
 @weights_options
+@style_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @sampling_options
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
@@ -107,6 +110,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             rate = frame_rate(options["fps"])
             knobs = parse_macros(options["macros"])
             check_loras(options)
+            check_styles(options)
         preset = open_preset(options["preset"])
         words = open_lyrics_of(preset, options["lyrics"])
         wanted, lines = preset.preset, words.lines if words else ()
@@ -141,6 +145,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             videos=options["videos"],
             macros=knobs,
             lyrics=lines,
+            styles=options["styles"],
         )
         before = apply_shots(decided, analysis, shot_edits).shots
         names = [*options["chosen"], *(shot_at(seconds, before, decided.fps).name for seconds in times)]
@@ -168,6 +173,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             click.echo(printable(note), err=True)
         if options["output"]:
             from reactive.media.fonts import missing_letters, no_font_for
+            from reactive.preset.style import split_style
             from reactive.render.contact import contact_pictures, draw_sheet
 
             if lacking := missing_letters(shot.prompts[0] for shot in found):
@@ -181,6 +187,8 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     model=options["model"],
                     loras=options["loras"],
                     vae=options["vae"],
+                    adapter=options["adapter"],
+                    styles=[Path(split_style(style)[0]) for style in options["styles"]],
                     quant=options["quant"],
                     overrides=said,
                     device=options["device"],

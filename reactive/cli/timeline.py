@@ -30,6 +30,7 @@ from reactive.cli.common import (
     shots_file,
     shots_option,
     song_argument,
+    style_option,
     video_options,
 )
 
@@ -44,6 +45,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @photo_options
 @macro_option
 @lyrics_option
+@style_option
 @video_options
 @shots_option
 @no_shots_option
@@ -73,6 +75,7 @@ def timeline(
     fps: str,
     seed: int,
     photos: tuple[Path, ...],
+    styles: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
@@ -126,7 +129,15 @@ def timeline(
         for note in heard.notes:
             click.echo(printable(note), err=True)
         decided = decide(
-            analysis, wanted, fps=rate, seed=seed, photos=photos, videos=videos, macros=turned, lyrics=lines
+            analysis,
+            wanted,
+            fps=rate,
+            seed=seed,
+            photos=photos,
+            videos=videos,
+            macros=turned,
+            lyrics=lines,
+            styles=styles,
         )
         if shots_path:
             from reactive.media.identity import carry_over

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reactive.cli.common import (
     USAGE,
@@ -33,6 +34,8 @@ SECONDS = 12.0
 MOST = 36
 # a quarter of the pixels that ember was made for, and the clip at twice its sides
 SMALL, SHOWN = (192, 112), (384, 224)
+# frames a second where none are given: enough to judge pictures and cuts by, and half the work
+FEW = "12"
 COARSE_CRF, COARSE_SPEED = 26, "ultrafast"
 # what belongs to finished clips
 LEFT_OUT = {
@@ -127,7 +130,7 @@ def variants(options: dict[str, Any]) -> list[Variant]:
 @hearing_options
 @json_option
 def try_clip(song: str, as_json: bool, hearing: Callable[[], Any], **options: Any) -> None:
-    """Make twelve seconds of SONG's clip, small and coarse, around its strongest drop.
+    """Make twelve seconds of SONG's clip, small, coarse and at 12 frames a second, around its strongest drop.
 
     It takes what `reactive run` takes. With --seeds, --presets or several values of a --macro, all of them play beside each
     other in one clip with captions, and a sheet shows stills of each. What was tried before is replaced.
@@ -144,6 +147,8 @@ def try_clip(song: str, as_json: bool, hearing: Callable[[], Any], **options: An
     common = dict(run.make_context("run", ["--", song]).params)
     common |= {"overwrite": True, "no_recipe": True, "crf": COARSE_CRF, "encode_speed": COARSE_SPEED} | options
     common["start"] = options["start"] or 0.0
+    if click.get_current_context().get_parameter_source("fps") is ParameterSource.DEFAULT:
+        common["fps"] = FEW
     if common["model"] == "ember" and not common["size"] and not common["imagine_size"]:
         common |= {"imagine_size": "x".join(map(str, SMALL)), "size": "x".join(map(str, SHOWN))}
     with errors(as_json, USAGE):

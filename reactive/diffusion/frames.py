@@ -29,6 +29,7 @@ def frame_request(scene: SceneInputs, frame: int, noises: int) -> FrameRequest:
         noises=scene.noises(frame, noises),
         source=scene.picture(source, frame),
         slerp=bool(columns["slerp"][frame]),
+        style=scene.style(frame),
     )
     return morphed(scene, own, frame)
 

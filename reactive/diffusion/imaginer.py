@@ -31,10 +31,12 @@ from reactive.diffusion.grade import ColourTable, coloured
 from reactive.diffusion.grounds import Grounds
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frames, open_shot, step
+from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
 from reactive.diffusion.scene import NO_SOURCES, MovingSource, Sources, load_sources, scene_inputs
+from reactive.diffusion.styles import load_styles
 from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile
 from reactive.timeline.edges import shot_edges
@@ -79,6 +81,8 @@ class Imaginer:
         A colour table for all frames.
     grounds
         The grounds; frames that show one come in the grounds' size. They stay the caller's to close.
+    styles
+        The timeline's reference pictures; None: they count nowhere.
 
     Raises
     ------
@@ -103,8 +107,10 @@ class Imaginer:
         black: np.ndarray | None = None,
         lut: ColourTable | None = None,
         grounds: Grounds | None = None,
+        styles: StyleBank | None = None,
     ) -> None:
         self.model = model
+        self.styles = styles
         self.timeline = timeline
         self.size = size or model.native_size
         if not batch or slices is None:
@@ -125,7 +131,15 @@ class Imaginer:
 
     def _core(self, batch: int) -> Core:
         width, height = self.size
-        return Core(self.model, self.bank, batch=batch, width=width, height=height, slices=self.slices)
+        return Core(
+            self.model,
+            self.bank,
+            batch=batch,
+            width=width,
+            height=height,
+            slices=self.slices,
+            styles=self.styles,
+        )
 
     @property
     def pictures(self) -> int:
@@ -264,6 +278,7 @@ def open_imaginer(
     size: tuple[int, int],
     grounds: Sequence[GroundFile] = (),
     composed: tuple[int, int] | None = None,
+    styles: Sequence[Path] = (),
     background: tuple[int, int, int] = BLACK,
     only: Collection[int] | None = None,
     batch: int = 0,
@@ -284,6 +299,8 @@ def open_imaginer(
         caller's to close.
     grounds, composed
         The files that the timeline numbers as grounds, and the size of frames that show one. Default: `size`.
+    styles
+        The files of the timeline's reference pictures, in its order; none if they count nowhere.
     background
         Red, green and blue, 0 to 255, that show where a picture is transparent.
     only
@@ -323,6 +340,7 @@ def open_imaginer(
             black=black,
             lut=lut,
             grounds=beneath,
+            styles=load_styles(model, styles, background=background),
         )
     finally:
         files.close()

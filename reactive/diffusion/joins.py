@@ -57,6 +57,7 @@ def next_shot_request(
         noises=scene.noises(frame, noises, seed=int(columns["seed"][begin])),
         source=scene.picture(source, frame if position is None else position),
         slerp=bool(columns["slerp"][begin]),
+        style=scene.style(begin),
     )
 
 
@@ -91,6 +92,7 @@ def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | F
         weight=weight,
         slerp=False,
         strength=own.strength + (other.strength - own.strength) * weight,
+        style=tuple(a + (b - a) * weight for a, b in zip(own.style, other.style, strict=True)),
         noises=tuple(turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
         # if only one has a source, the other's strength 1 hides it
         source=torch.lerp(sources[0], sources[-1], weight) if sources else None,

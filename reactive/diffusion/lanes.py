@@ -274,6 +274,7 @@ def _tick_request(core: Core, scene: SceneInputs, lane: Lane, source: torch.Tens
         noises=noises,
         source=source,
         slerp=bool(columns["slerp"][frame]),
+        style=scene.style(frame),
     )
     return morphed(scene, own, frame, tick)
 

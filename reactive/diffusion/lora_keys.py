@@ -9,6 +9,7 @@
 ``diffusion_model.input_blocks.4.1...lora_A.weight``                      names of the original release
 ``unet:0:up``                                                             the first program of 2022, see `numbered_lora`
 ``transformer.<layer>.lora_A.weight``                                     diffusers and PEFT, of transformers
+``<layer>.lora_magnitude_vector``, ``<layer>.dora_scale``                 DoRA of PEFT, and of kohya and LyCORIS
 ========================================================================= ==========================================
 """
 
@@ -20,9 +21,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ENDING = re.compile(
-    r"[._]lora(?:_linear_layer)?[._](?P<kind>A|B|down|up)(?:\.(?!weight$)[\w-]+)?\.weight$|(?:[._]lora)?[._]alpha$"
+    r"[._]lora(?:_linear_layer)?[._](?P<kind>A|B|down|up)(?:\.(?!weight$)[\w-]+)?\.weight$"
+    r"|\.lora_(?P<length>magnitude_vector)(?:\.(?!weight$)[\w-]+)?(?:\.weight)?$"
+    r"|(?:[._]lora)?[._](?P<other>alpha|dora_scale)$"
 )
-_KINDS = {"A": "down", "down": "down", "B": "up", "up": "up"}
+_KINDS = {
+    "A": "down",
+    "down": "down",
+    "B": "up",
+    "up": "up",
+    "alpha": "alpha",
+    "magnitude_vector": "row lengths",
+    "dora_scale": "lengths",
+}
 # longest first: one is the beginning of another
 _PREFIXES = {
     "lora_unet_": "network",
@@ -70,11 +81,14 @@ PARTS = ("network", "text_encoder", "text_encoder_2")
 
 
 def name_of(key: str) -> tuple[str, str, str] | None:
-    """Return part, layer and kind (``up``, ``down``, ``alpha``) of a matrix; None if it is not a LoRA's name."""
+    """Return part, layer and kind of a matrix; None if it is not a LoRA's name.
+
+    The kinds are ``up``, ``down``, ``alpha`` and, of a DoRA, ``row lengths`` (PEFT) or ``lengths`` of rows or columns (kohya, LyCORIS).
+    """
     ending = _ENDING.search(key)
     if ending is None:
         return None
-    kind = _KINDS.get(ending["kind"] or "", "alpha")
+    kind = _KINDS[ending["kind"] or ending["length"] or ending["other"]]
     part, layer = _part(key[: ending.start()])
     if not part:
         return None

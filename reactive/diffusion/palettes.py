@@ -49,7 +49,8 @@ class Palettes:
         return torch.lerp(self._known[before], self._known[after], weight)
 
     def _request(self, prompt: int, frame: int) -> FrameRequest:
-        return FrameRequest(prompt, prompt, 0.0, 1.0, self.scene.noises(frame, self.core.noises_per_picture))
+        noises = self.scene.noises(frame, self.core.noises_per_picture)
+        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=self.scene.style(frame))
 
 
 def keep_palette(

@@ -23,6 +23,7 @@ from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.framing import COVER, Framing
+from reactive.timeline.styles import styles_at
 from reactive.timeline.timeline import NO_SEED, Timeline
 
 
@@ -163,6 +164,10 @@ class SceneInputs:
         times = self.timeline.columns["film_time"]
         frame = min(max(int(position), 0), len(times) - 1)
         return self.seconds(position) if times[frame] < 0 else Fraction(float(times[frame]))
+
+    def style(self, frame: int) -> tuple[float, ...]:
+        """Return the weights of the reference pictures in a frame."""
+        return styles_at(self.timeline.columns, frame, len(self.timeline.styles))
 
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""

@@ -31,6 +31,7 @@ from reactive.timeline.perform import MAX_CROSSFADE, Change, known_knobs, read_k
 from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import DEFAULT_OVER, MAX_FEEDBACK_BARS, MIN_HIT_SECONDS, MIN_HOLD_BEATS, blend_weights
+from reactive.timeline.styles import style_names
 from reactive.timeline.timeline import COLOURS, NO_PALETTE, derive, expressions
 from reactive.timeline.walk import MAX_SPEED
 
@@ -52,6 +53,7 @@ def left_out(preset: Preset) -> tuple[str, ...]:
     overlay = preset.overlay
     uses = {
         "grounds under the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
+        "pictures that steer the style": bool(style_names(preset)),
         "pinned prompts": bool(preset.pin),
         "prompts from the song's words": "lyrics" in preset.model_fields_set,
         "titles and logo": bool(overlay.title or overlay.logo or overlay.lyrics),

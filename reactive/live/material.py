@@ -18,16 +18,20 @@ from reactive.audio.corrections import NO_CORRECTIONS, Corrections
 from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.grounds import Grounds, load_grounds
 from reactive.diffusion.imaginer import Imaginer
+from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import Model, choose_device, default_threads
 from reactive.diffusion.scene import Sources, load_sources
+from reactive.diffusion.styles import load_styles, style_files
 from reactive.errors import OutputError
 from reactive.live.grid import saved_grid
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
+from reactive.preset.library import open_preset
 from reactive.render.footage import footage_of
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
+from reactive.render.steering import with_adapter
 from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
@@ -83,6 +87,8 @@ class SongMaterial(Studio):
     # folders of presets, which may hold grounds
     ground_folders: list[Path] = field(default_factory=list)
     _grounds: Grounds | None = None
+    # encoded once for each choice of files
+    _styles: dict[tuple[Path, ...], StyleBank] = field(default_factory=dict)
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
         """Return the imaginer of a timeline; only new prompts are embedded."""
@@ -113,7 +119,21 @@ class SongMaterial(Studio):
             bank=self.bank,
             black=black,
             grounds=grounds,
+            styles=self._style_bank(timeline),
         )
+
+    def _style_bank(self, timeline: Timeline) -> StyleBank | None:
+        """Return a timeline's reference pictures; none if the model was loaded without an adapter."""
+        if self.model.pictures is None:
+            return None
+        sources = self.options.sources
+        files = style_files(timeline, sources.style_paths, self.ground_folders)
+        if files and files not in self._styles:
+            background = parse_colour(sources.background, where="--background")
+            bank = load_styles(self.model, files, background=background)
+            assert bank is not None
+            self._styles = {files: bank}
+        return self._styles[files] if files else None
 
 
 def load_material(
@@ -166,6 +186,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     device = choose_device(options.model.device)
     torch.set_num_threads(options.compute.threads or default_threads())
     say(f"loading {options.model.title}")
+    options = with_adapter(options, open_preset(options.preset).preset)
     model = options.model.changed(device=device).load()
     output, files = options.output, options.sources
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))

@@ -70,7 +70,12 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
 
     A frame of a feedback shot looks different if any frame before it in its shot does.
     """
-    if old.frames != new.frames or old.harmonics != new.harmonics or old.columns.keys() != new.columns.keys():
+    if (
+        old.styles != new.styles
+        or old.frames != new.frames
+        or old.harmonics != new.harmonics
+        or old.columns.keys() != new.columns.keys()
+    ):
         return np.ones(new.frames, bool)
     different = np.zeros(new.frames, bool)
     for name in new.columns.keys() - NOT_COMPARED:

@@ -42,6 +42,7 @@ from reactive.preset.library import lyrics_of, names, open_preset
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
+from reactive.preset.style import split_style, style_pictures
 from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
@@ -137,6 +138,7 @@ class Session:
             self.macros,
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
+            style_pictures(options.sources.styles),
         )
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -501,6 +503,7 @@ class Session:
             dict(self.macros),
             {name: lines for name, lines in self.lyrics.items() if lines},
             track.file_sha256,
+            tuple(f"{Path(name).name}:{weight}" for name, weight in map(split_style, options.sources.styles)),
         )
 
     def save_take(self, path: Path) -> None:

@@ -37,6 +37,7 @@ LIMITS: dict[str, Range] = {
     "ground.push": (-1.0, 1.0),
     "ground.drift": (-1.0, 1.0),
     "ground.parallax": (-1.0, 1.0),
+    "style_picture.weight": (0.0, 2.0),
     "film.rate": (-8.0, 8.0),
     "film.jump": (-600.0, 600.0),
 }
@@ -67,6 +68,8 @@ def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
         for name, text in (("walk", holder.walk), ("strength", holder.strength)):
             if text is not None:
                 yield head + name, name, text
+        for picture in holder.style_picture or ():
+            yield f"{head}style_picture.weight", "style_picture.weight", picture.weight
         for table, part in (
             ("lens", holder.lens),
             ("camera", holder.camera),

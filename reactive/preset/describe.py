@@ -104,6 +104,8 @@ def _phase(preset: Preset, phase: Phase) -> list[str]:
     if ground := phase.ground or preset.ground:
         lines.append(f"  ground     {_few(ground.show) or 'what is fed in'}, another with each {ground.every}")
         lines.append(f"  detail     {ground.detail}")
+    pictures = preset.style_picture if phase.style_picture is None else phase.style_picture
+    lines += [f"  style      {picture.file}, by {picture.weight}" for picture in pictures]
     order = f"{phase.order} by {phase.climb}" if phase.order == "ladder" else phase.order
     lines.append(f"  prompts    {number:,} by {order}")
     step = max(1, len(phase.prompts) // SAMPLE_PROMPTS)

@@ -21,6 +21,7 @@ TABLES = {
     "Switch": ("`[phase.switch]`", "phase.switch."),
     "Source": ("`[phase.source]`", "phase.source."),
     "Ground": ("`[ground]` and `[phase.ground]`", "ground."),
+    "StylePicture": ("`[[style_picture]]` and `[[phase.style_picture]]`", "style_picture."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),
     "Colour": ("`[colour]` and `[phase.colour]`", "colour."),

@@ -53,6 +53,7 @@ __all__ = [
 
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
+MAX_STYLE_PICTURES = 8
 
 
 class Strict(BaseModel):
@@ -215,6 +216,18 @@ Pool = Annotated[
 ]
 
 
+class StylePicture(Strict):
+    """A reference picture: the model takes on its look. The text key `style` is older; a picture has a weight, so it is a table."""
+
+    file: Text = Field(
+        min_length=1, max_length=255, description="a picture in the preset's folder, such as the last cover"
+    )
+    weight: Expression = Field(
+        "0.6",
+        description="how strongly the model takes on its look, 0 not at all, 1 fully, at most 2: `0.3 + 0.5 * build`",
+    )
+
+
 class Phase(Strict):
     """A phase of the loop: which music it fits, how it looks and moves."""
 
@@ -247,6 +260,9 @@ class Phase(Strict):
     film: Film | None = Field(None, description="how films run in this phase, whole")
     source: Source = Field(Source(), description="which photographs and videos are fed in, and when they change")
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
+    style_picture: list[StylePicture] | None = Field(
+        None, max_length=MAX_STYLE_PICTURES, description="the reference pictures in this phase, all of them"
+    )
 
     @model_validator(mode="after")
     def _bars(self) -> Phase:
@@ -375,6 +391,11 @@ class Preset(Strict):
     film: Film = Field(Film(), description="how films run in phases without a `film` of their own")
     ground: Ground | None = Field(
         None, description="what lies beneath the pictures in phases without a `ground` of their own"
+    )
+    style_picture: list[StylePicture] = Field(
+        [],
+        max_length=MAX_STYLE_PICTURES,
+        description="reference pictures in phases without a `style_picture` of their own; needs a model with an adapter",
     )
     fit: Literal["cover", "contain", "blur"] = Field(
         "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
@@ -541,11 +562,22 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
             parse_place(title.at, [phase.name for phase in preset.phase])
         except PresetError as problem:
             yield PresetError(f'overlay.title.{number}.at = "{title.at}": {problem.what}', remedy=problem.remedy)
+    holders = [preset.style_picture, *(phase.style_picture or [] for phase in preset.phase)]
+    pictures = [picture for held in holders for picture in held]
+    for held in holders:
+        names = [picture.file for picture in held]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield PresetError(f'style_picture.file = "{twice}" is there twice', remedy="give it one weight")
+    if len({picture.file for picture in pictures}) > MAX_STYLE_PICTURES:
+        yield PresetError(
+            f"there are more than {MAX_STYLE_PICTURES} files in all its style_picture", remedy="use the same ones again"
+        )
     for key, file in (
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
         ("overlay.logo", preset.overlay.logo),
         ("lut", preset.lut),
+        *(("style_picture.file", picture.file) for picture in pictures),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
@@ -607,6 +639,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "overlay": Overlay,
         "colour": Colour,
         "title": Title,
+        "style_picture": StylePicture,
     }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

@@ -15,8 +15,10 @@ from reactive.diffusion.backend.shapes import shape_of
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
+from reactive.diffusion.models.adapter import AUTO
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES
+from reactive.diffusion.styles import has_styles, style_files
 from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
@@ -49,6 +51,8 @@ def contact_pictures(
     steps: int | None = None,
     loras: Sequence[str] = (),
     vae: str | None = None,
+    adapter: str | None = None,
+    styles: Sequence[Path] = (),
     quant: str | None = None,
     overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
@@ -62,8 +66,10 @@ def contact_pictures(
     photos, videos
         The files that the timeline names, in its order.
     folders
-        Folders of presets that have grounds beside them.
-    model, loras, vae, quant, steps, overrides, device
+        Folders of presets that have grounds and reference pictures beside them.
+    styles
+        Reference pictures that are elsewhere.
+    model, loras, vae, adapter, quant, steps, overrides, device
         As `load_model` has them.
 
     Raises
@@ -74,13 +80,18 @@ def contact_pictures(
     report = progress or (lambda stage, done, total: None)
     place = choose_device(device)
     torch.set_num_threads(threads or default_threads())
-    loaded = load_model(model, device=place, steps=steps, loras=loras, vae=vae, quant=quant, overrides=overrides)
+    if has_styles(timeline):
+        adapter = adapter or AUTO
+    loaded = load_model(
+        model, device=place, steps=steps, loras=loras, vae=vae, adapter=adapter, quant=quant, overrides=overrides
+    )
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
     shape = shape_of(loaded, *size)
     shown = set(timeline.columns["source"][frames].tolist())
     grounds = grounds_of(timeline, photos, videos, folders)
+    files = style_files(timeline, styles, folders)
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
         pictures: dict[int, np.ndarray] = {}
@@ -92,6 +103,7 @@ def contact_pictures(
             size=size,
             grounds=grounds,
             composed=output_size(size),
+            styles=files,
             only=shown,
             batch=batch,
             slices=shape.slices,

@@ -15,9 +15,11 @@ from reactive.errors import TimelineError
 from reactive.preset.library import open_lyrics_of, open_preset
 from reactive.preset.lyrics import Line, open_lyrics
 from reactive.preset.schema import Preset
+from reactive.preset.style import style_pictures
 from reactive.render.footage import Video, films_of, footage_of
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import as_fps, frame_count, frame_times
+from reactive.timeline.styles import with_styles
 from reactive.timeline.timeline import Timeline, build_timeline
 
 # float [frames] in [0, 1], or a function that returns it for the times in seconds, float64 [frames], at which frames show
@@ -36,6 +38,7 @@ def decide(
     macros: Mapping[str, float] | None = None,
     lyrics: str | os.PathLike[str] | Sequence[Line] | None = None,
     signals: Mapping[str, Curve] | None = None,
+    styles: Sequence[str] = (),
 ) -> Timeline:
     """Decide every frame of a song's clip.
 
@@ -58,6 +61,9 @@ def decide(
     signals
         Curves of one's own that the preset reads, by names that begin with ``stem.``: float [frames] in [0, 1], or a
         function that returns them for the frames' times in seconds. A preset reads 0 for a signal that is not given.
+    styles
+        Reference pictures in addition to the preset's own, each with an optional weight: ``cover.jpg:0.6``, or an expression in
+        place of the number.
 
     Returns
     -------
@@ -96,6 +102,7 @@ def decide(
         lines = open_lyrics(Path(lyrics)).lines
     elif lyrics is not None:
         lines = lyrics
+    chosen = with_styles(chosen, style_pictures(styles))
     rate = as_fps(fps)
     files = [Path(photo) for photo in photos]
     timeline = build_timeline(

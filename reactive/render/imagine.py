@@ -14,6 +14,7 @@ from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.model import Model
+from reactive.diffusion.styles import style_files
 from reactive.errors import MediaError, TimelineError
 from reactive.media.picture import parse_colour
 from reactive.render.decide import video_name
@@ -99,6 +100,7 @@ def imagine(
     *,
     photos: Sequence[str | os.PathLike[str]] = (),
     videos: Sequence[Video] = (),
+    styles: Sequence[str | os.PathLike[str]] = (),
     size: Size | None = None,
     imagine_size: Size | None = None,
     start: float = 0.0,
@@ -118,6 +120,8 @@ def imagine(
     photos, videos
         The files that the timeline names, in its order; a video may be frames of one's own (`MovingSource`), which stay the
         caller's to close.
+    styles
+        Reference pictures that are not beside the preset.
     size
         Width and height of the frames, or ``"1280x720"``; they are cropped and scaled, never stretched. Default: what suits
         the model.
@@ -179,6 +183,9 @@ def imagine(
             size=imagined,
             grounds=grounds_of(timeline, stills, films, [timeline.folder] if timeline.folder else []),
             composed=shown,
+            styles=style_files(
+                timeline, [Path(style) for style in styles], [timeline.folder] if timeline.folder else []
+            ),
             background=colour,
             batch=batch,
             prompts=prompts_at(timeline.columns, np.arange(begin, last)),

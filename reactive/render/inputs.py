@@ -17,10 +17,12 @@ from reactive.preset.macros import macro_values
 from reactive.preset.photographs import source_notes
 from reactive.preset.schema import Overlay, Preset
 from reactive.preset.shots import Shots, ShotsFile, open_shots
+from reactive.preset.style import style_pictures
 from reactive.render.outputs import check_output
 from reactive.render.overlay import load_font
 from reactive.render.settings import Settings
 from reactive.render.take import load_take
+from reactive.timeline.styles import style_names, with_styles
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
         If a file can't be read, or a clip can't be written where it is meant to be.
     """
     written = [path for path in (settings.sources.timeline, settings.sources.take) if path]
-    inputs = [Path(song), *settings.sources.photos, *settings.sources.videos, *written]
+    fed = (*settings.sources.photos, *settings.sources.videos, *settings.sources.style_paths)
+    inputs = [Path(song), *fed, *written]
     for path in outs:
         check_output(path, inputs, overwrite=True)
     if settings.sources.take:
@@ -103,14 +106,18 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
     background = parse_colour(settings.sources.background, where="--background")
     for photo in photos:
         read_picture(photo, background=background)
+    if preset:
+        named = {path.name: path for path in settings.sources.style_paths}
+        for name in style_names(with_styles(preset.preset, style_pictures(settings.sources.styles))):
+            read_picture(named.get(name) or preset.path.parent / name, background=background)
     own = preset.path.parent / preset.preset.lut if preset and preset.preset.lut and not settings.colours.lut else None
     if table := settings.colours.lut or own:
         read_cube(table)
     found = RenderInputs(preset, lyrics, shots, photos, lut=own)
     shown = _check_overlay(settings, found)
     notes = [note for video in settings.sources.videos for note in open_film(video).notes]
-    fed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []
-    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *fed))
+    unfed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []
+    return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *unfed))
 
 
 def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.models.model import Model
+from reactive.diffusion.styles import style_files
 from reactive.media.picture import BLACK, parse_colour
 from reactive.render.inputs import RenderInputs
 from reactive.render.pace import job_pace
@@ -91,6 +92,7 @@ def prepare_render(
     sizes = [size, *(shaped_size(size, wanted) for wanted in shapes)]
     beside = [path.parent for path in (settings.sources.timeline, settings.sources.take, inputs.preset_path) if path]
     grounds = grounds_of(timeline, inputs.photos, settings.sources.videos, beside)
+    styles = style_files(timeline, settings.sources.style_paths, beside)
     spec = RenderSpec(
         job.folder.absolute(),
         timeline,
@@ -111,9 +113,11 @@ def prepare_render(
         grounds,
         composed_size(imagined, sizes),
         settings.colours.lut,
+        styles,
     )
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
     files = (*inputs.photos, *settings.sources.videos, *named)
+    style_hashes = {path.name: hash_path(path) + ("" if colour == BLACK else f" over {colour}") for path in styles}
     hashes = {file: hash_path(file) for file in files}
     # pieces made over black keep the keys that they had before other colours could be chosen
     under = "" if colour == BLACK else f" over {settings.sources.background}"
@@ -121,7 +125,9 @@ def prepare_render(
     contents |= {
         number: contents[number] + timeline.framing.named(photo.name) for number, photo in enumerate(inputs.photos)
     }
-    keys = picture_keys(plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents)
+    keys = picture_keys(
+        plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents, style_hashes
+    )
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None
     if output.recipe and not settings.sources.take:
@@ -151,6 +157,7 @@ def prepare_render(
             inputs=inputs,
             hashes=hashes,
             grounds=named,
+            styles=styles,
         )
     segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, output.upscaling)
     by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}

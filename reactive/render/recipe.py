@@ -22,6 +22,8 @@ from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import PRESET_FILE
+from reactive.preset.style import split_style
+from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
 
@@ -89,6 +91,8 @@ class Recipe(Strict):
     timeline: Named | None
     lyrics: Named | None
     model: Named
+    # pictures that steer the style, the preset's own included
+    styles: list[Named] = Field([], max_length=MAX_FILES)
     # what is exchanged or fused into it; older clips name them in `settings` only, without hashes
     loras: list[Named] = Field([], max_length=MAX_FILES)
     vae: Named | None = None
@@ -121,6 +125,7 @@ def make_recipe(
     inputs: RenderInputs,
     hashes: Mapping[Path, str],
     grounds: Sequence[Path] = (),
+    styles: Sequence[Path] = (),
 ) -> Recipe:
     """Return the recipe of a clip.
 
@@ -151,6 +156,9 @@ def make_recipe(
     kept = settings.to_data()
     # named by a person's own paths, which a recipe must not tell
     kept["loras"] = [_clear(PureWindowsPath(lora).name) for lora in settings.model.loras]
+    told = map(split_style, settings.sources.styles)
+    kept["styles"] = [f"{_clear(PureWindowsPath(name).name)}:{weight}" for name, weight in told]
+    kept["adapter"] = _model_name(settings.model.adapter) if settings.model.adapter else None
     kept["vae"] = _model_name(settings.model.vae) if settings.model.vae else None
     kept["quant"] = _clear(settings.model.quant) if settings.model.quant else None
     return Recipe(
@@ -173,6 +181,7 @@ def make_recipe(
         shots=shots,
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
         grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
+        styles=[Named(name=_clear(style), sha256=hash_file(style)) for style in styles],
         logo=_named(settings.overlay.logo),
         lut=_named(settings.colours.lut),
         grid={name: value for name, value in kept["hearing"]["corrections"].items() if value},
@@ -220,6 +229,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.videos,
             *recipe.shot_photos,
             *recipe.grounds,
+            *recipe.styles,
             *recipe.loras,
             recipe.quant,
             recipe.logo,
@@ -266,6 +276,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         found.append("other videos")
     if [ground.sha256 for ground in then.grounds] != [ground.sha256 for ground in now.grounds]:
         found.append("other grounds")
+    if [style.sha256 for style in then.styles] != [style.sha256 for style in now.styles]:
+        found.append("other pictures of its style")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found
@@ -274,10 +286,12 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
 def timeline_hash(timeline: Timeline) -> str:
     """Return one sha256 over everything that a timeline decides for its frames."""
     digest = hashlib.sha256(
-        repr((str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds)).encode()
+        repr(
+            (str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds, *timeline.styles)
+        ).encode()
     )
     # older programs knew fewer columns; their clips keep the hash that they have
-    later = {*COLOURS, "palette_from", "palette_to"}
+    later = {*COLOURS, *STYLES, "palette_from", "palette_to"}
     for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())

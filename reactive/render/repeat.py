@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.preset.archive import name_fault
 from reactive.preset.installed import PRESET_FILE
+from reactive.preset.style import split_style
 from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
 from reactive.render.run import make_clip
@@ -46,6 +47,7 @@ def repeat_clip(
     model: str | None = None,
     loras: Sequence[Path] = (),
     vae: str | None = None,
+    adapter: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> RepeatedClip:
@@ -61,8 +63,8 @@ def repeat_clip(
         The clip to write.
     places
         Files, or folders in which photographs, words and timelines are looked for by name and hash.
-    model, vae
-        Where the model and its exchanged autoencoder are, if they are folders or files.
+    model, vae, adapter
+        Where the model, its exchanged autoencoder and its adapter are, if they are folders or files.
     loras
         Where its LoRAs are, in any order, in addition to `places`.
 
@@ -83,20 +85,23 @@ def repeat_clip(
     around = [Path(song).parent, Path.cwd(), *places]
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
-    exchanged = vae or _autoencoder(recipe, around)
+    exchanged = vae or _part(recipe, "vae", around)
+    steered = adapter or _part(recipe, "adapter", around)
     quant = _quant(recipe, around)
-    weights = hash_weights(name, fused, exchanged, quant=quant)
+    weights = hash_weights(name, fused, exchanged, steered, quant)
     if weights != recipe.model.sha256:
         raise ModelError(
             f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}",
             where=f"--model {name}",
-            remedy="name that model" + (", its LoRAs and autoencoder" if fused or exchanged else ""),
+            remedy="name that model"
+            + (", its LoRAs, autoencoder and adapter" if fused or exchanged or steered else ""),
         )
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
     logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
+    styles = {style.name: _find(style, around, "--style") for style in recipe.styles}
     lut = _find(recipe.lut, around, "--lut") if recipe.lut else None
     said = _settings(recipe)
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
@@ -111,6 +116,8 @@ def repeat_clip(
             for ground in recipe.grounds:
                 if ground.sha256 not in shipped:
                     shutil.copyfile(_find(ground, around, "--photo"), folder / ground.name)
+            for style, file in styles.items():
+                shutil.copyfile(file, folder / style)
         if recipe.shots:
             # a folder of its own, so that a photograph and another file can't have the same name
             beside = Path(room, "shots", "photos")
@@ -124,6 +131,8 @@ def repeat_clip(
             model=name,
             loras=fused,
             vae=exchanged,
+            adapter=steered,
+            styles=tuple(_with_folder(text, styles) for text in said.sources.styles),
             quant=quant,
             photos=photos,
             videos=videos,
@@ -169,13 +178,21 @@ def _loras(recipe: Recipe, places: Sequence[Path]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _autoencoder(recipe: Recipe, places: Sequence[Path]) -> str | None:
-    """Return a recipe's exchanged autoencoder: the file or folder of its name among places, else its name."""
-    told = recipe.settings.get("vae")
+def _with_folder(text: str, files: Mapping[str, Path]) -> str:
+    """Return a reference picture as a person names it, by the place where its file was found."""
+    name, weight = split_style(text)
+    if name not in files:
+        raise ReactiveError("the recipe's styles can't be used", remedy="do not trust this clip")
+    return f"{files[name]}:{weight}"
+
+
+def _part(recipe: Recipe, part: str, places: Sequence[Path]) -> str | None:
+    """Return a recipe's exchanged autoencoder, or adapter: the file or folder of its name among places, else its name."""
+    told = recipe.settings.get(part)
     if told is None:
         return None
     if not isinstance(told, str) or told.startswith((".", "/", "~")) or "\\" in told or told.count("/") > 1:
-        raise ReactiveError("the recipe's vae can't be used", remedy="do not trust this clip")
+        raise ReactiveError(f"the recipe's {part} can't be used", remedy="do not trust this clip")
     inside = [place / told for place in places if place.is_dir() and Path(told).name == told]
     return next((str(path) for path in inside if path.exists()), told)
 

@@ -13,6 +13,7 @@ from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import OutputError
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
+from reactive.preset.style import split_style
 from reactive.render.plan import Plan
 from reactive.render.store.cache_keys import differences, digest, hash_path, plain
 from reactive.render.store.folders import clips_folder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that older versions did not have; their defaults are left out, so that older jobs are recognised
-_LATER = ("fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size", "quant")
+_LATER = ("styles", "adapter", "fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size", "quant")
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 # where a job is and who renders it is given again each time
@@ -71,6 +72,11 @@ class RenderRequest:
             chosen["quant"] = Path(self.settings.model.quant).name
         if self.settings.model.vae:
             chosen["vae"] = Path(self.settings.model.vae).name
+        if self.settings.model.adapter:
+            chosen["adapter"] = Path(self.settings.model.adapter).name
+        if self.settings.sources.styles:
+            told = map(split_style, self.settings.sources.styles)
+            chosen["styles"] = [[hash_path(Path(name)), Path(name).name, weight] for name, weight in told]
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
         names = [file.name for file in (*self.settings.sources.photos, *self.settings.sources.videos)]
         lines = [str(line) for line in self.lines]

@@ -99,6 +99,7 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
             videos=settings.sources.videos,
             macros=settings.macros,
             lyrics=inputs.lines,
+            styles=settings.sources.styles,
         )
     if inputs.shot_edits:
         timeline = apply_shots(timeline, heard.analysis, inputs.shot_edits).timeline

@@ -19,6 +19,7 @@ from reactive.audio.hear import DEFAULT_HEARING, File, HearingOptions
 from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 from reactive.errors import SettingsError
 from reactive.preset.palette import MAX_COLOURS
+from reactive.preset.style import split_style
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import as_fps
 from reactive.timeline.colours import Colours
@@ -77,6 +78,8 @@ class ModelSpec(Part):
         LoRA files or short names, each with an optional strength, fused in this order.
     vae
         Another autoencoder.
+    adapter
+        The adapter by which reference pictures steer the style; ``auto``: the usual one. Default: none.
     dtype
         The number format; ``auto`` chooses by device.
     quant
@@ -93,6 +96,7 @@ class ModelSpec(Part):
     guidance: Annotated[float, Field(ge=0, le=50)] | None = None
     loras: tuple[Name, ...] = ()
     vae: Name | None = None
+    adapter: Name | None = None
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quant: Name | None = None
     compile: bool = False
@@ -128,6 +132,7 @@ class ModelSpec(Part):
             guidance=self.guidance,
             loras=self.loras,
             vae=self.vae,
+            adapter=self.adapter,
             dtype=self.dtype,
             quant=self.quant,
             compiled=self.compile,
@@ -146,6 +151,9 @@ class SourceFiles(Part):
         The colour that shows where they are transparent, and in bars.
     fit
         How photographs fill the frame: ``cover``, ``contain`` or ``blur``; empty: as the preset says.
+    styles
+        Reference pictures, whose look the model takes on, each with an optional weight as in `preset.style_picture`:
+        ``cover.jpg:0.6``.
     focus
         What matters in photographs, as ``band.jpg@0.5,0.2``: base name, shares of width and height from the upper left corner.
     lyrics
@@ -163,10 +171,16 @@ class SourceFiles(Part):
     background: str = "black"
     fit: Literal["", "cover", "contain", "blur"] = ""
     focus: tuple[str, ...] = ()
+    styles: tuple[Name, ...] = ()
     lyrics: File | None = None
     shots: File | None = None
     timeline: File | None = None
     take: File | None = None
+
+    @property
+    def style_paths(self) -> tuple[Path, ...]:
+        """The files of the reference pictures."""
+        return tuple(Path(split_style(text)[0]) for text in self.styles)
 
     @property
     def framing(self) -> Framing:

@@ -55,6 +55,8 @@ class RenderSpec:
         The files that the timeline numbers as grounds, none where no frame shows one, and the size of the frames that do.
     lut
         A colour table (`.cube`) for all frames.
+    styles
+        The files of the timeline's reference pictures; none if they count nowhere.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class RenderSpec:
     grounds: tuple[GroundFile, ...] = ()
     composed: tuple[int, int] = (0, 0)
     lut: Path | None = None
+    styles: tuple[Path, ...] = ()
 
     def lane_count(self, batch: int) -> int:
         """Return the shape of a batch of lanes if a batch is smaller than planned, because memory ran out."""

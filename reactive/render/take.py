@@ -16,7 +16,8 @@ from reactive.files import write_text
 from reactive.jsonfile import InvalidValue, parse_json, quoted, read_float, read_int, read_value
 from reactive.media.sound import Track
 from reactive.preset.lyrics import Line
-from reactive.preset.schema import MAX_BYTES, Preset, check_preset
+from reactive.preset.schema import MAX_BYTES, MAX_STYLE_PICTURES, Preset, check_preset
+from reactive.preset.style import split_style, style_pictures
 from reactive.preset.toml import parse_toml
 from reactive.timeline.clock import format_fps, parse_fps
 from reactive.timeline.films import Footage
@@ -61,6 +62,7 @@ class Take:
     macros: Mapping[str, float] = field(default_factory=dict)
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     file_sha256: str = ""
+    styles: tuple[str, ...] = ()
 
     def checked_presets(self, where: str = "the take") -> dict[str, Preset]:
         """Return the presets, read and checked.
@@ -94,6 +96,7 @@ def save_take(take: Take, path: Path) -> None:
         "preset": take.preset,
         "presets": dict(take.presets),
         "videos": list(take.videos),
+        **({"styles": list(take.styles)} if take.styles else {}),
         "macros": dict(take.macros),
         "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
     }
@@ -198,8 +201,21 @@ def perform_take(
         take.macros,
         choose,
         footage,
+        style_pictures(take.styles),
     )
     return stage.fold(take.preset, take.changes)
+
+
+def _styles(data: dict[str, Any]) -> tuple[str, ...]:
+    """Return the reference pictures that were given, as base names with weights."""
+    styles = data.get("styles", [])
+    if not isinstance(styles, list) or len(styles) > MAX_STYLE_PICTURES:
+        raise InvalidValue(f"styles must be a list of at most {MAX_STYLE_PICTURES}")
+    for text in styles:
+        fits = isinstance(text, str) and text.isprintable() and len(text) <= MAX_TEXT
+        if not fits or set("/\\") & set(split_style(text)[0]):
+            raise InvalidValue("styles must be names of files with weights")
+    return tuple(styles)
 
 
 def _plain(change: Change) -> dict[str, Any]:
@@ -253,4 +269,5 @@ def _checked(data: dict[str, Any]) -> Take:
         macros,
         lyrics,
         str(data.get("file_sha256", "")),
+        _styles(data),
     )

@@ -15,10 +15,10 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.audio.grid import grid_of
-from reactive.errors import TimelineError
+from reactive.errors import PresetError, TimelineError
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset
+from reactive.preset.schema import Preset, StylePicture
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
 from reactive.timeline.controls import apply_controls, check_control
@@ -27,6 +27,7 @@ from reactive.timeline.films import Footage
 from reactive.timeline.grounds import SHOWN, Choose
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
+from reactive.timeline.styles import STYLES, renumbered, with_styles
 from reactive.timeline.timeline import FEEDBACK, NO_PALETTE, NO_SOURCE, Timeline, build_timeline
 from reactive.timeline.walk import walk_of
 
@@ -120,6 +121,7 @@ class Stage:
     macros: Mapping[str, float] = field(default_factory=dict)
     choose: Choose | None = None
     footage: Sequence[Footage | None] = ()
+    styles: Sequence[StylePicture] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -201,7 +203,7 @@ class Stage:
             while len(self._decided) >= 24:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
-            preset = apply_controls(self.presets[state.preset], controls)
+            preset = with_styles(apply_controls(self.presets[state.preset], controls), self.styles)
             options: dict[str, Any] = {
                 "samples": self.samples,
                 "fps": self.fps,
@@ -295,6 +297,12 @@ def joined(
         "phase": phase_number,
         "ground": ground_numbers,
     }
+    styles, style_number = _merged(old.styles, new.styles)
+    if len(styles) > len(STYLES):
+        raise PresetError(
+            f"the presets of this take have more than {len(STYLES)} pictures that steer the style", remedy="use fewer"
+        )
+    new = replace(new, columns=renumbered(new.columns, style_number.tolist()))
     palettes, palette_number = _merged(old.palettes, new.palettes)
     # the last one is for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
@@ -309,7 +317,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith(("lens_", "colour_")) or name == "strength" or name in SHOWN):
+        elif over and (name.startswith(("lens_", "colour_", "style_")) or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over and prompts:
@@ -338,6 +346,7 @@ def joined(
         columns=columns,
         grounds=grounds,
         palettes=palettes,
+        styles=styles,
     )
 
 
@@ -428,14 +437,16 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     index = {"prompt_from": prompt_number, "prompt_to": prompt_number, "phase": phase_number}
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
+    held = renumbered(old.columns, _merged(timeline.styles, old.styles)[1].tolist())
     index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
-        if name in _FROZEN or (whole and name.startswith(("lens_", "camera_", "colour_", "dissolve", "morph")))
+        if name in _FROZEN
+        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "dissolve", "morph")))
     ]
     for name in names:
-        value = old.columns[name][at]
+        value = held[name][at]
         columns[name][at:] = index[name][value] if name in index else value
     # as a running sum of speed 0
     columns["walk"][at:], columns["speed"][at:] = columns["walk"][max(at - 1, 0)], 0.0

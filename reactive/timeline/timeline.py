@@ -29,6 +29,7 @@ from reactive.timeline.placement import FEEDBACK, NO_GUIDE, NO_SOURCE, place_joi
 from reactive.timeline.pools import Pools
 from reactive.timeline.schedule import PromptSwitch, blend_weights, part_at, prompt_switch, schedule
 from reactive.timeline.signals import frame_signals
+from reactive.timeline.styles import STYLES, style_expressions, style_names
 from reactive.timeline.walk import harmonics_for, walk_of
 
 __all__ = [
@@ -98,6 +99,7 @@ CURVES = (
     *SHOWN,
     "film_time",
     "seed_weight",
+    *STYLES,
 )
 # columns that a file leaves out if they have this value throughout
 OPTIONAL = {
@@ -117,6 +119,7 @@ OPTIONAL = {
     "film_time": SONG_TIME,
     "seed_from": NO_SEED,
     "seed_weight": 0,
+    **dict.fromkeys(STYLES, 0),
 }
 # largest rotation in depth, in degrees: beyond it a picture is seen almost edge-on
 STEEPEST = 45.0
@@ -161,7 +164,8 @@ class Timeline:
         `source` does, then `grounds`, -1 for none, and `detail` and the columns ``ground_`` decide how it is shown;
         `film_time` is the second of the film that is shown, -1 for the song's own time; `seed_from` is the seed from which the
         noise is still turning to that of `seed`, by `seed_weight`, -1 for none;
-        `palette_from` and `palette_to` number the palettes of prompts, -1 for none.
+        `palette_from` and `palette_to` number the palettes of prompts, -1 for none; `style_1` and the following are the weights
+        of the reference pictures in `styles`.
     negatives
         The negative of each of `prompts`; empty if there are none.
     videos
@@ -174,8 +178,10 @@ class Timeline:
         Hash of the bytes of the song's file; the song is recognised by either hash.
     palettes
         Colours ``#rrggbb`` that finished pictures are moved towards.
+    styles
+        Base names of the reference pictures, whose look the model takes on.
     folder
-        The folder of the files in `grounds`, if it is known; it is not stored in a timeline's file.
+        The folder of the files in `grounds` and `styles`, if it is known; it is not stored in a timeline's file.
     framing
         How the photographs that are fed in fill the frame.
     """
@@ -200,6 +206,7 @@ class Timeline:
     grounds: tuple[str, ...] = ()
     file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
+    styles: tuple[str, ...] = ()
     folder: Path | None = field(default=None, compare=False)
     framing: Framing = COVER
 
@@ -363,6 +370,7 @@ def build_timeline(
         feedback_colour=preset.feedback.colour,
         palettes=palettes,
         grounds=tuple(turns.names),
+        styles=style_names(preset),
         framing=Framing(preset.fit),
     )
 
@@ -458,6 +466,8 @@ def _expression_columns(
         columns[name] = column
     for name in ("lens_zoom", "camera_zoom", "camera_flow", "lens_tilt", "lens_turn", *COLOURS):
         columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
+    for name in STYLES:
+        columns[name] = np.clip(columns[name], *LIMITS["style_picture.weight"])
     return columns
 
 
@@ -491,6 +501,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "colour_contrast": colour.contrast,
         **ground_expressions(preset, phase),
         **film_expressions(preset, phase),
+        **style_expressions(preset, phase),
     }
 
 

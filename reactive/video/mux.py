@@ -36,6 +36,7 @@ def join(
     codec: Codec,
     sound: tuple[int, int] = (0, 0),
     metadata: dict[str, str] | None = None,
+    encoded: Path | None = None,
     whole: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a clip from pieces; it appears under its name only when it is complete.
@@ -58,6 +59,8 @@ def join(
         First sample and the sample after the last.
     metadata
         Tags of the container; XMP and RECIPE reach MP4 and MOV as boxes of their own.
+    encoded
+        A file of `encode_sound` with the same range of the song, which is copied instead of encoding it again.
     whole
         Called with the complete file just before it is renamed.
     """
@@ -66,8 +69,14 @@ def join(
         options = {"movflags": "faststart"} if container in ("mp4", "mov") else {}
         with av.open(file_url(partial), "w", format=container, options=options) as target:
             target.metadata.update(metadata or {})
-            sound_codec = _SOUND["mp4"] if codec.name in ("libx264", *HARDWARE.values()) else _SOUND[container]
-            _write(target, pieces, track, fps, codec, sound_codec, sound)
+            if encoded is not None:
+                with av.open(file_url(encoded)) as source:
+                    _write(target, pieces, fps, codec, lambda: _copied(target, source))
+            elif track is not None:
+                sound_codec = _SOUND["mp4"] if with_aac(codec) else _SOUND[container]
+                _write(target, pieces, fps, codec, lambda: _encoded(target, track, sound_codec, sound))
+            else:
+                _write(target, pieces, fps, codec, None)
         if container in ("mp4", "mov"):
             append_boxes(partial, metadata or {})
         _flush_to_disk(partial)
@@ -80,29 +89,57 @@ def join(
         partial.unlink(missing_ok=True)
 
 
-def _write(
-    target: Any,
-    pieces: Sequence[tuple[Path, int]],
-    track: Track | None,
-    fps: Fraction,
-    codec: Codec,
-    sound_codec: tuple[str, str],
-    sound: tuple[int, int],
-) -> None:
-    with av.open(file_url(pieces[0][0])) as first:
-        video = target.add_stream_from_template(first.streams.video[0])
-    video.time_base = 1 / fps
-    if track is None:
-        for packet in _video_packets(pieces, video, fps, codec.reorder):
-            target.mux(packet)
-        return
+def with_aac(codec: Codec) -> bool:
+    """Return whether clips of this codec carry AAC, whatever their container."""
+    return codec.name in ("libx264", *HARDWARE.values())
+
+
+def encode_sound(track: Track, out: Path, sound: tuple[int, int]) -> None:
+    """Write samples [start, stop) of a song as AAC in an MP4 of its own, for `join` to copy."""
+    try:
+        with av.open(file_url(out), "w", format="mp4") as target:
+            for packet in _encoded(target, track, _SOUND["mp4"], sound):
+                target.mux(packet)
+    except (av.error.FFmpegError, OSError) as problem:
+        raise output_error(out, problem) from None
+
+
+def _encoded(target: Any, track: Track, sound_codec: tuple[str, str], sound: tuple[int, int]) -> Iterator[Any]:
+    """Add a stream for the song to a file; return its packets."""
     name, sample_format = sound_codec
     rate = aac_rate(track.sample_rate) if name == "aac" else track.sample_rate
     audio = target.add_stream(name, rate=rate, layout="stereo")
     audio.time_base = Fraction(1, rate)
     if name == "aac":
         audio.bit_rate = AAC_BITS
-    packets = sound_packets(audio, track, rate, sample_format, sound)
+    return sound_packets(audio, track, rate, sample_format, sound)
+
+
+def _copied(target: Any, source: Any) -> Iterator[Any]:
+    """Add a stream like that of an open file to another file; return its packets."""
+    stream = target.add_stream_from_template(source.streams.audio[0])
+
+    def packets() -> Iterator[Any]:
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                yield packet
+
+    return packets()
+
+
+def _write(
+    target: Any,
+    pieces: Sequence[tuple[Path, int]],
+    fps: Fraction,
+    codec: Codec,
+    sound: Callable[[], Iterator[Any]] | None,
+) -> None:
+    """Write the pieces' pictures; `sound` adds a stream after that of the pictures, and returns its packets."""
+    with av.open(file_url(pieces[0][0])) as first:
+        video = target.add_stream_from_template(first.streams.video[0])
+    video.time_base = 1 / fps
+    packets = sound() if sound else iter(())
     waiting = next(packets, None)
     for packet in _video_packets(pieces, video, fps, codec.reorder):
         # pictures and sound interleaved, as players read them

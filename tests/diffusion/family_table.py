@@ -8,23 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from reactive.diffusion.models.catalogue import small_autoencoder
-from reactive.diffusion.models.families import FAMILIES
+from reactive.diffusion.models.families import FAMILIES, family_named
 from tests.diffusion.family_toys import TOYS
 from tests.diffusion.test_models_families import CASES
 from tests.diffusion.test_quantised import BOUNDS
 from tests.diffusion.test_quantised import FAMILIES as QUANTISED
-from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL
+from tests.diffusion.test_style import EQUAL
+from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL, WITHOUT_PIPELINE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "families.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
-COLUMNS = ("family", "walk", "photo", "blend", "LoRA", "small autoencoder", "quantised")
+COLUMNS = ("family", "walk", "photo", "blend", "LoRA", "style", "small autoencoder", "quantised")
 # the families of U-Nets, and the cases of `test_models_families.py` that are theirs
 UNETS = {
     "sd": [name for name, case in CASES.items() if case.get("family", "sd") != "sdxl"],
     "sdxl": [name for name, case in CASES.items() if case.get("family") == "sdxl"],
 }
-# LoRA and small autoencoder, as far as `test_models_files.py` and `test_models_families.py` check them
-UNET_REST = {"sd": ("weights equal", "equal"), "sdxl": ("runs", "equal")}
+# LoRA, style and small autoencoder, as far as `test_models_files.py`, `test_style.py` and `test_models_families.py` check them
+UNET_REST = {"sd": ("weights equal", "equal", "equal"), "sdxl": ("runs", "equal", "equal")}
 
 
 def table() -> str:
@@ -35,15 +36,21 @@ def table() -> str:
 
 
 def _row(family: str) -> tuple[str, ...]:
+    # `test_style.py` compares these families, and that the others are refused
+    assert (family in EQUAL) == (family_named(family).add_adapter is not None)
     assert family in QUANTISED
     stored = ", ".join(f"{kind} to {100 * bound:g} %" for kind, bound in BOUNDS.items())
     if family in UNETS:
         assert UNETS[family]
-        return family, "equal", "runs", "runs", *UNET_REST[family], stored
+        # `test_style.py` has the image-to-image pipelines
+        assert family in EQUAL
+        return family, "equal", "equal", "runs", *UNET_REST[family], stored
     assert family in TOYS
     small = "equal" if family in WITH_SMALL else "refused"
     assert (small == "equal") == (small_autoencoder(family) is not None)
-    return family, "equal", "equal" if family in WITH_PICTURE else "runs", "runs", "weights equal", small, stored
+    assert (family in WITH_PICTURE) != (family in WITHOUT_PIPELINE)
+    photo = "equal" if family in WITH_PICTURE else "equal from latents"
+    return family, "equal", photo, "runs", "weights equal", "refused", small, stored
 
 
 def written(page: str) -> str:

@@ -114,6 +114,43 @@ def test_a_lora_is_fused_into_the_weights(tmp_path: Path, sd: Path, naming: str)
         assert torch.allclose(module.weight, before[key], atol=1e-5), key
 
 
+@pytest.mark.parametrize(
+    ("ending", "axis"),
+    [
+        ("lora_magnitude_vector", 0),
+        ("lora_magnitude_vector.weight", 0),
+        ("lora_magnitude_vector.default.weight", 0),
+        ("dora_scale", 0),
+        ("dora_scale", 1),
+    ],
+)
+def test_a_dora_brings_rows_or_columns_to_its_lengths(tmp_path: Path, sd: Path, ending: str, axis: int) -> None:
+    parts = parts_of(sd)
+    lengths_seen = {}
+    tensors, expected = {}, {}
+    for seed, layer in enumerate(LAYERS["network"]):
+        weight = dict(parts["network"].named_modules())[layer].weight
+        up, down = matrices(weight.shape, 2, seed)
+        others = [dim for dim in range(weight.dim()) if dim != axis]
+        lengths = torch.rand(weight.shape[axis], generator=torch.Generator().manual_seed(seed)) + 0.5
+        shape = [-1 if dim == axis else 1 for dim in range(weight.dim())]
+        told = lengths if ending.startswith("lora_magnitude") else lengths.reshape(shape)
+        tensors |= {
+            f"unet.{layer}.lora_B.weight": up,
+            f"unet.{layer}.lora_A.weight": down,
+            f"unet.{layer}.{ending}": told,
+        }
+        changed = weight + product(up, down)
+        whole = changed / torch.linalg.vector_norm(changed, dim=others, keepdim=True) * lengths.reshape(shape)
+        expected[layer] = (weight + 0.5 * (whole - weight)).clone()
+        lengths_seen[layer] = (torch.linalg.vector_norm(whole, dim=others), lengths)
+    save_file({key: value.contiguous() for key, value in tensors.items()}, tmp_path / "dora.safetensors")
+    assert fuse(find_lora(str(tmp_path / "dora.safetensors"), 0.5), parts) == 3
+    for layer, wanted in expected.items():
+        assert torch.allclose(dict(parts["network"].named_modules())[layer].weight, wanted, atol=1e-5), layer
+        assert torch.allclose(*lengths_seen[layer], atol=1e-5)
+
+
 def test_names_of_the_original_release_are_understood() -> None:
     pairs = {
         "input_blocks_0_0": "conv_in",
@@ -180,6 +217,8 @@ def test_alpha_is_read_from_metadata_and_from_the_folder(tmp_path: Path, sd: Pat
     assert told(**{"unet.lora_alpha": 8, "unet.use_rslora": True}) == 16
     assert told(**{"unet.lora_alpha": 8, "unet.alpha_pattern": {layer.split(".", 2)[-1]: 2}}) == 2
     assert told(**{"text_encoder.lora_alpha": 8}) is None
+    with pytest.raises(ModelError, match="is a DoRA without its magnitudes"):
+        told(**{"unet.lora_alpha": 8, "unet.use_dora": True})
     with pytest.raises(ModelError, match="alpha"):
         told(**{"unet.lora_alpha": "much"})
     folder = tmp_path / "peft"
@@ -236,7 +275,9 @@ def test_loras_that_do_not_match_leave_the_model_unchanged(tmp_path: Path, sd: P
     other = f"unet.{LAYERS['network'][1]}"
     refused(good | {f"{other}.lora_A.weight": torch.ones(1, 9), f"{other}.lora_B.weight": torch.ones(16, 1)}, "width")
     refused({"lora_unet_mid.hada_w1_a": torch.ones(2, 2)}, "LoHa")
-    refused({"unet.conv.dora_scale": torch.ones(2, 2)}, "DoRA")
+    refused({"lora_unet_mid.lokr_w1": torch.ones(2, 2)}, "is a LoKr file")
+    refused(good | {f"unet.{layer}.dora_scale": torch.ones(3, 1)}, "width")
+    refused({"unet.conv.dora_scale": torch.ones(2, 2)}, "has not")
     refused({"weight": torch.ones(2, 2)}, "no LoRA")
     (tmp_path / "x.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="can't be read"):

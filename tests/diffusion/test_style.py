@@ -242,10 +242,12 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     xl, other = saved(tmp_path / "xl", "sdxl")
     with pytest.raises(ModelError, match="layers and tokens 48 wide, not of"):
         load_model(folder, adapter=str(other))
-    with pytest.raises(ModelError, match="models pull ip-adapter"):
+    with pytest.raises(ModelError, match="ip-adapter is for models whose texts are 768 wide; those of this one are 16"):
         load_model(folder, adapter="auto")
-    with pytest.raises(ModelError, match="models pull ip-adapter-plus-xl"):
+    with pytest.raises(ModelError, match="ip-adapter-plus-xl is for models whose texts are 2048 wide"):
         load_model(xl, adapter="ip-adapter-plus-xl")
+    with pytest.raises(ModelError, match="models pull ip-adapter-plus"):
+        find_adapter("ip-adapter-plus", family_named("sd"), 768)
     with pytest.raises(ModelError, match="is for models of the kind sdxl, not sd"):
         load_model(folder, adapter="ip-adapter-xl")
     with pytest.raises(ModelError, match="no such adapter"):
@@ -298,3 +300,36 @@ def test_families_without_adapters_say_so() -> None:
             find_adapter("auto", family)
     with pytest.raises(ModelError, match="models pull ip-adapter"):
         find_adapter("auto", family_named("sd"))
+
+
+def test_the_memory_table_has_what_an_adapter_adds(tmp_path: Path) -> None:
+    from reactive.memory_table import needs_table
+
+    assert needs_table("sd15")["style_gib"] == {"network": 0.04, "encoding": 1.18}
+    assert needs_table("sdxl")["style_gib"]["network"] == 0.63
+    assert needs_table("sd21")["style_gib"] is needs_table("flux-dev")["style_gib"] is None
+    folder, adapter = saved(tmp_path, "sd")
+    plain, with_it = load_model(folder), load_model(folder, adapter=str(adapter))
+    added = sum(part.numel() for part in with_it.network.parameters()) - sum(
+        part.numel() for part in plain.network.parameters()
+    )
+    assert plain.family.adapter_numbers is not None
+    assert added == plain.family.adapter_numbers(plain.network) > 0
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_recorded_graphs_replay_other_weights_with_the_same_bits(tmp_path: Path, guidance: float) -> None:
+    from dataclasses import replace
+
+    from reactive.diffusion.backend.graphs import Graphs
+    from tests.diffusion.test_graphs import Recorder
+
+    folder, adapter = saved(tmp_path, "sdxl")
+    plain = load_model(folder, steps=2, guidance=guidance, dtype="float32", adapter=str(adapter))
+    recorder = Recorder()
+    recorded = replace(plain, graphs=Graphs(recorder))
+    noise = drawn(3)
+    for weights in ([(0.5, 0.2)] * 3, [(0.0, 0.0), (1.0, 0.0), (0.0, 1.5)]):
+        assert torch.equal(ours(recorded, weights, noise), ours(plain, weights, noise))
+    # the network and the decoder
+    assert recorder.made == 2

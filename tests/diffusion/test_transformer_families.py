@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.models.conditioning import PromptBank
 from reactive.diffusion.models.load import load_model
+from reactive.errors import ModelError
 from reactive.render.store.batch_shape import prompt_notes
 from tests.diffusion.family_toys import TOYS, save_family
 from tests.diffusion.toys import save_toy
@@ -25,6 +27,8 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
 }
+# diffusers has no image-to-image pipeline of these
+WITHOUT_PIPELINE = ("flux2-klein", "krea2")
 # whose latents have a small autoencoder
 WITH_SMALL = ("z-image", "sd3", "flux")
 PROMPTS = ["a red sea", "fire at night by the old bridge", "snow", "a b c", "moon"]
@@ -173,6 +177,49 @@ def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
 
 
+@pytest.mark.parametrize("name", WITHOUT_PIPELINE)
+def test_a_source_without_an_image_to_image_pipeline_is_denoised_as_by_the_pipeline_for_texts(
+    saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    folder, pipeline = saved(name)
+    model = load_model(str(folder), steps=2, guidance=3.0, dtype="float32")
+    size = side_of(model)
+    noise = drawn(model, 5, size)
+    source = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    levels: list[float] = []
+    predict = type(model).predict_x0
+
+    def noted(self: Any, z: torch.Tensor, tau: torch.Tensor, conditioning: Any) -> torch.Tensor:
+        levels.append(float(self.schedule.alpha_sigma(tau)[1][0]))
+        return predict(self, z, tau, conditioning)
+
+    monkeypatch.setattr(type(model), "predict_x0", noted)
+    mine = ours(model, PROMPTS, noise, source=source, strength=0.5)
+    assert len(levels) == 2
+    assert 1 > levels[0] > levels[1] > 0
+    vae, told = pipeline.vae, pipeline.vae.config
+    with torch.no_grad():
+        if name == "krea2":
+            mean, deviation = (torch.tensor(part).view(1, -1, 1, 1) for part in (told.latents_mean, told.latents_std))
+            plain = (vae.encode(source[:, :, None]).latent_dist.mode()[:, :, 0] - mean) / deviation
+            encoded = torch.nn.functional.pixel_unshuffle(plain, 2)
+        else:
+            encoded = pipeline._encode_vae_image(source, None)
+    begun = levels[0] * noise + (1 - levels[0]) * encoded
+    # the levels are given as they are
+    other = type(pipeline)(
+        **pipeline.components | {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)}, is_distilled=False
+    )
+    other.set_progress_bar_config(disable=True)
+    given = theirs(
+        other, name, PROMPTS, 2, 3.0, latents=as_latents(name, begun), sigmas=levels, height=size, width=size
+    )
+    assert (mine.clamp(-1, 1) - given).abs().max() < TOLERANCE
+    assert (mine - ours(model, PROMPTS, noise)).abs().max() > 10 * TOLERANCE
+
+
 @pytest.mark.parametrize("name", WITH_SMALL)
 def test_a_small_autoencoder_gives_the_pictures_of_the_pipeline_with_it(saved: Any, name: str, tmp_path: Path) -> None:
     import diffusers
@@ -207,7 +254,6 @@ def test_each_latent_space_has_its_small_autoencoder_or_a_line_that_says_there_i
     from reactive.diffusion.models.autoencoders import find_autoencoder
     from reactive.diffusion.models.catalogue import small_autoencoder
     from reactive.diffusion.models.families import FAMILIES, family_named
-    from reactive.errors import ModelError
 
     found = {family.name: small_autoencoder(family.name) for family in FAMILIES}
     assert {name: entry.name for name, entry in found.items() if entry} == {
@@ -300,7 +346,7 @@ def test_prompts_of_any_length_are_read_by_clip_alone(tmp_path: Path) -> None:
     assert prompt_notes(model, ["a b c " * 400]) == ()
 
 
-def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
+def test_a_lora_of_a_transformer_is_fused_whatever_its_names_are(saved: Any, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     folder = saved("flux")[0]
@@ -309,18 +355,49 @@ def test_a_lora_of_a_transformer_is_fused(saved: Any, tmp_path: Path) -> None:
     weight = dict(plain.network.named_modules())[layer].weight
     down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
     flat = layer.replace(".", "_")
+    lengths = torch.rand(len(weight)) + 0.5
+    ab, kohya = ("lora_A.weight", "lora_B.weight"), ("lora_down.weight", "lora_up.weight")
+
+    def fused(file: Path) -> torch.Tensor:
+        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
+        assert changed.sha256 != plain.sha256
+        found: torch.Tensor = dict(changed.network.named_modules())[layer].weight
+        return found
+
     for head, ends in {
-        f"transformer.{layer}": ("lora_A.weight", "lora_B.weight"),
-        layer: ("lora_A.weight", "lora_B.weight"),
-        f"base_model.model.{layer}": ("lora_A.weight", "lora_B.weight"),
-        f"lora_transformer_{flat}": ("lora_down.weight", "lora_up.weight"),
-        f"lora_unet_{flat}": ("lora_down.weight", "lora_up.weight"),
+        f"transformer.{layer}": ab,
+        layer: ab,
+        f"base_model.model.{layer}": ab,
+        f"transformer.base_model.model.{layer}": ("lora_A.film.weight", "lora_B.film.weight"),
+        f"diffusion_model.{layer}": ab,
+        f"lora_transformer_{flat}": kohya,
+        f"lora_unet_{flat}": kohya,
     }.items():
         file = tmp_path / "film.safetensors"
-        save_file({f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}, file)
-        changed = load_model(str(folder), dtype="float32", loras=(f"{file}:0.5",))
-        assert torch.allclose(dict(changed.network.named_modules())[layer].weight, weight + 0.5 * up @ down, atol=1e-5)
-        assert changed.sha256 != plain.sha256
+        matrices = {f"{head}.{ends[0]}": down, f"{head}.{ends[1]}": up}
+        save_file(matrices, file)
+        assert torch.allclose(fused(file), weight + 0.5 * up @ down, atol=1e-5), head
+        save_file(matrices | {f"{head}.alpha": torch.tensor(1.0)}, file)
+        assert torch.allclose(fused(file), weight + 0.25 * up @ down, atol=1e-5), head
+        save_file(matrices | {f"{head}.dora_scale": lengths[:, None]}, file)
+        whole = weight + up @ down
+        whole = whole / whole.norm(dim=1, keepdim=True) * lengths[:, None]
+        assert torch.allclose(fused(file), weight + 0.5 * (whole - weight), atol=1e-5), head
+    matrices = {f"transformer.{layer}.{end}": matrix for end, matrix in zip(ab, (down, up), strict=True)}
+    save_file(matrices, file, metadata={"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 4})})
+    assert torch.allclose(fused(file), weight + up @ down, atol=1e-5)
+    # a folder of PEFT with its configuration
+    peft = tmp_path / "peft"
+    peft.mkdir()
+    save_file(
+        {f"base_model.model.{layer}.{end}": m for end, m in zip(ab, (down, up), strict=True)},
+        peft / "adapter_model.safetensors",
+    )
+    (peft / "adapter_config.json").write_text(json.dumps({"lora_alpha": 1, "r": 2}))
+    assert torch.allclose(fused(peft), weight + 0.25 * up @ down, atol=1e-5)
+    save_file({f"lora_unet_{flat}.lokr_w1": torch.ones(2, 2)}, file)
+    with pytest.raises(ModelError, match="is a LoKr file"):
+        fused(file)
 
 
 @pytest.mark.parametrize("name", TOYS)

@@ -145,6 +145,19 @@ def test_the_clip_is_reproduced_bit_for_bit(tmp_path: Path, room: Path, toy_mode
     assert "another timeline was decided" in found
 
 
+def test_quantised_weights_are_in_the_recipe(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    made = make_clip(room / "song.wav", tmp_path / "small.mp4", chosen(room, toy_model, quant="int8", duration=0.5))
+    recipe = read_recipe(made.output)
+    assert recipe.settings["quant"] == "int8"
+    assert recipe.quant is None
+    assert recipe.model.sha256 != read_recipe(room / "clip.mp4").model.sha256
+    again = repeat_clip(recipe, room / "song.wav", tmp_path / "again.mp4", places=[room], model=str(toy_model))
+    assert again.differs == ()
+    assert contents(tmp_path / "again.mp4")[1] == contents(made.output)[1]
+    plain = make_clip(room / "song.wav", tmp_path / "plain.mp4", chosen(room, toy_model, duration=0.5))
+    assert not np.array_equal(contents(plain.output)[0], contents(made.output)[0])
+
+
 def test_colours_of_the_clip_are_in_the_recipe(tmp_path: Path, room: Path, toy_model: Path) -> None:
     look = tmp_path / "look.cube"
     look.write_text("LUT_1D_SIZE 2\n1 0 0\n0 1 1\n")
@@ -270,6 +283,8 @@ def test_malicious_recipes_are_refused_in_one_line(tmp_path: Path, room: Path, c
         ("device", "cuda:99; rm"),
         ("fps", "1/0"),
         ("duration", -1.0),
+        ("quant", "/etc/passwd"),
+        ("quant", "../network.gguf"),
         ("unknown", 1),
         ("macros", {"none": 0.5}),
     ],

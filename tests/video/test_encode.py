@@ -13,7 +13,7 @@ from reactive import Settings, make_clip
 from reactive.errors import OutputError
 from reactive.media.sound import blocks, open_track
 from reactive.video.codec import container_format, video_codec
-from reactive.video.mux import aac_rate, join
+from reactive.video.mux import aac_rate, encode_sound, join
 from reactive.video.nvenc import check_encoder, nvenc_problem
 from reactive.video.segment import SegmentEncoder, crop_to
 from tests.media.test_sound import CLAP, clap_song, encode, first_loud
@@ -228,3 +228,23 @@ def test_a_song_of_96_khz_is_resampled_in_place(tmp_path: Path) -> None:
     assert clip.sample_rate == 48_000
     found = first_loud(np.concatenate(list(blocks(clip))), clip.sample_rate)
     assert abs(found - CLAP) < 0.001
+
+
+def test_sound_that_was_encoded_before_is_copied(tmp_path: Path, song: Path) -> None:
+    track, codec = open_track(song), video_codec("h264")
+    part = (1000, track.samples - 500)
+    with SegmentEncoder(tmp_path / "piece.mkv", size=(64, 48), fps=Fraction(24), codec=codec) as encoder:
+        for value in range(24):
+            encoder.write(np.full((48, 64, 3), 10 * value, np.uint8))
+    encode_sound(track, tmp_path / "sound.m4a", part)
+    heard = []
+    for encoded in (None, tmp_path / "sound.m4a"):
+        out = tmp_path / f"clip{len(heard)}.mp4"
+        pieces = [(tmp_path / "piece.mkv", 24)]
+        join(pieces, track, out, fps=Fraction(24), container="mp4", codec=codec, sound=part, encoded=encoded)
+        with av.open(str(out)) as clip:
+            assert [stream.type for stream in clip.streams] == ["video", "audio"]
+            assert clip.streams.audio[0].start_time == 0
+            heard.append(np.concatenate([frame.to_ndarray() for frame in clip.decode(clip.streams.audio[0])], axis=1))
+    assert heard[0].shape[1] >= part[1] - part[0]
+    assert np.array_equal(*heard)

@@ -29,6 +29,8 @@ from reactive.files import hash_file
 
 # its name where the family's own is meant
 AUTO = "auto"
+# weights of the encoder of pictures that all adapters with a short name were trained with (ViT-H/14, LAION)
+ENCODER_NUMBERS = 632_076_800
 _ENCODER = "image_encoder"
 _NOTHING = "no picture"
 
@@ -56,7 +58,7 @@ def _hash(file: Path, size: int, changed: int) -> str:
     return hash_file(file)
 
 
-def find_adapter(name: str, family: Family) -> Adapter:
+def find_adapter(name: str, family: Family, width: int = 0) -> Adapter:
     """Return an adapter.
 
     Parameters
@@ -64,6 +66,8 @@ def find_adapter(name: str, family: Family) -> Adapter:
     name
         ``auto`` for the family's usual one, a short name, a ``.safetensors`` file with the folder ``image_encoder`` beside it or
         one level up, or a folder of both.
+    width
+        The channels of the model's texts, if they are known: an adapter with a short name is for one width.
 
     Raises
     ------
@@ -103,6 +107,12 @@ def find_adapter(name: str, family: Family) -> Adapter:
         usual = style_adapter(family.name)
         remedy = f"use {usual.name}" if usual else "leave it out"
         raise ModelError(f"is for models of the kind {entry.family}, not {family.name}", where=where, remedy=remedy)
+    if width and entry.width and width != entry.width:
+        raise ModelError(
+            f"{entry.name} is for models whose texts are {entry.width} wide; those of this one are {width}",
+            where=where,
+            remedy="use a model of Stable Diffusion 1.5 or XL, or name an adapter for this one with --adapter",
+        )
     folder = cached_files(entry)
     for _ in Path(entry.files[0]).parts[:-1]:
         folder = folder.parent

@@ -48,6 +48,8 @@ class CatalogueEntry:
         The shipped configuration that describes it, if that is not the family's first.
     card
         The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
+    width
+        Of an adapter, the channels of the texts of models that it is for.
     sell
         Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
@@ -65,6 +67,7 @@ class CatalogueEntry:
     native: int = 512
     config: str = ""
     card: int = 0
+    width: int = 0
     sell: str = ""
     also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)

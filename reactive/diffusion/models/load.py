@@ -120,7 +120,7 @@ def load_model(
     number_format, notes = usable_dtype(where, chosen_format, dtype, name)
     stored = parse_quant(quant)
     fused = [find_lora(*parse_lora(text)) for text in loras]
-    pictures = None if adapter is None else find_adapter(adapter, _family(found, name))
+    pictures = None if adapter is None else adapter_here(adapter, found, name)
     prepare_backend(device)
     _quiet()
     if stored.file is not None and (found.is_file() or fused):
@@ -227,16 +227,30 @@ def hash_weights(
     if vae is not None:
         sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
     if adapter is not None:
-        sha256 = _with_adapter(sha256, find_adapter(adapter, family))
+        sha256 = _with_adapter(sha256, adapter_here(adapter, found, name))
     return _quantised(sha256, parse_quant(quant))
 
 
 def _overflows_in_half(found: Path, name: str) -> bool:
     """Return whether a model is of a family that cards compute in bfloat16."""
-    return not found.is_file() and _family(found, name).bfloat16
+    return not found.is_file() and family_here(found, name).bfloat16
 
 
-def _family(found: Path, name: str) -> Family:
+def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
+    """Return an adapter for the model of a folder or file.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or is for another kind of model.
+    """
+    family = family_here(found, name)
+    folder = CONFIGS / read_header(found, name).config if found.is_file() else found
+    width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
+    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
+
+
+def family_here(found: Path, name: str) -> Family:
     """Return the family of a folder or file, without its weights."""
     if found.is_file():
         return read_header(found, name).family

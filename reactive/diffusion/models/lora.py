@@ -1,4 +1,4 @@
-"""LoRA files, fused into a model's weights: W + scale x (alpha / rank) x up @ down (Hu et al. 2021, arXiv 2106.09685).
+"""LoRA and DoRA files, fused into a model's weights: W + scale x (alpha / rank) x up @ down (Hu et al. 2021, arXiv 2106.09685).
 
 The names of matrices in files are in `lora_keys`. Layers are named as in diffusers or, for XL also, as in the
 original release (``input_blocks_4_1_...``).
@@ -30,8 +30,6 @@ from reactive.jsonfile import parse_json
 _OTHER_KINDS = {
     "hada_": "LoHa",
     "lokr_": "LoKr",
-    "dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
     "oft_": "OFT",
     "lora_mid": "LoCon",
 }
@@ -150,7 +148,7 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
                 where=where,
                 remedy="use a LoRA made for this family of models",
             )
-        change = _change(matrices, target.weight.shape)
+        change = _change(matrices, target.weight)
         if change is None:
             raise ModelError(
                 f"its layer {layer} has another width than the model's",
@@ -194,7 +192,7 @@ def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch
         layers.setdefault((part, layer), {})[kind] = tensor
     if not layers:
         raise ModelError("holds nothing", where=where, remedy="fetch it again")
-    strengths = _strengths(path, metadata, where)
+    strengths = _strengths(path, metadata, where, dora=any("row lengths" in found for found in layers.values()))
     for (part, layer), matrices in layers.items():
         if "alpha" in matrices and matrices["alpha"].numel() != 1:
             raise ModelError(f"its layer {layer[:80]} has no single alpha", where=where, remedy="fetch it again")
@@ -212,14 +210,16 @@ def _metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, Strength]:
-    """Return the strengths in a file's metadata, or in PEFT's configuration beside it."""
+def _strengths(path: Path, metadata: dict[str, str], where: str, *, dora: bool) -> dict[str, Strength]:
+    """Return the strengths in a file's metadata, or in PEFT's configuration beside it; `dora`: the file has a DoRA's lengths."""
     beside = _config_beside(path)
     try:
         config = parse_json(beside.read_bytes() if beside else metadata.get(_TOLD, "{}"))
-        if isinstance(config, dict) and any(key.endswith("use_dora") and value for key, value in config.items()):
-            raise ModelError("is a DoRA file", where=where, remedy="use a LoRA; other kinds are not known here")
-        return strengths_of(config) if isinstance(config, dict) else {}
+        if not isinstance(config, dict):
+            return {}
+        if not dora and any(key.endswith("use_dora") and value for key, value in config.items()):
+            raise ModelError("is a DoRA without its magnitudes", where=where, remedy="fetch it again")
+        return strengths_of(config)
     except OSError as problem:
         raise ModelError(
             f"adapter_config.json can't be read ({problem.strerror})", where=where, remedy="fetch it again"
@@ -229,8 +229,12 @@ def _strengths(path: Path, metadata: dict[str, str], where: str) -> dict[str, St
         raise ModelError(f"{named} {problem}", where=where, remedy="fetch it again") from None
 
 
-def _change(matrices: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.Tensor | None:
-    """Return (alpha / rank) x up @ down in the shape of a weight, float32, or None if it does not fit."""
+def _change(matrices: Mapping[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor | None:
+    """Return what strength 1 adds to a weight, float32, or None if it does not fit: (alpha / rank) x up @ down.
+
+    A DoRA (Liu et al. 2024, arXiv 2402.09353) then brings the rows, or columns, of the sum to its own lengths.
+    """
+    shape = weight.shape
     up, down = matrices["up"].float(), matrices["down"].float()
     if up.ndim < 2 or down.ndim < 2 or not up.numel() or not down.numel():
         return None
@@ -240,7 +244,24 @@ def _change(matrices: Mapping[str, torch.Tensor], shape: torch.Size) -> torch.Te
     product = (up.reshape(len(up), rank) @ down.reshape(rank, -1)).reshape(-1)
     alpha = float(matrices["alpha"]) if "alpha" in matrices else float(rank)
     fits = len(up) == shape[0] and down.numel() // rank == shape[1:].numel() and math.isfinite(alpha)
-    return (alpha / rank * product).reshape(shape) if fits else None
+    if not fits:
+        return None
+    change = (alpha / rank * product).reshape(shape)
+    lengths = matrices.get("row lengths", matrices.get("lengths"))
+    if lengths is None:
+        return change
+    # LyCORIS has lengths of columns as [1, in]
+    columns = "lengths" in matrices and lengths.ndim > 1 and len(lengths) == 1 < lengths.numel() == shape[1]
+    kept = 1 if columns else 0
+    if lengths.numel() != shape[kept]:
+        return None
+    changed = weight.detach().float() + change
+    others = [dim for dim in range(len(shape)) if dim != kept]
+    told = lengths.float().reshape([-1 if dim == kept else 1 for dim in range(len(shape))])
+    return (
+        changed * (told / torch.linalg.vector_norm(changed, dim=others, keepdim=True).clamp_min(1e-12))
+        - weight.detach().float()
+    )
 
 
 def _flat(layer: str) -> str:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
 from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
-from reactive.diffusion.models.load import Model, find_model
+from reactive.diffusion.models.load import Model, adapter_here, find_model
 from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
@@ -31,6 +32,7 @@ from reactive.render.settings import Settings
 from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.edges import shot_around
+from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import OPTIONAL, Timeline, in_use
 from reactive.video.codec import Codec
 from reactive.video.segment import encoder_versions
@@ -75,7 +77,7 @@ def _hash_large(path: Path, size: int, changed: int) -> str:
 
 
 def model_hash(settings: Settings) -> str:
-    """Return one hash over the files of the model that settings name, its LoRAs, its exchanged autoencoder and its GGUF file.
+    """Return one hash over the files of the model that settings name, its LoRAs, exchanged autoencoder, adapter and GGUF file.
 
     Raises
     ------
@@ -90,10 +92,14 @@ def model_hash(settings: Settings) -> str:
             if given.exists() or settings.model.vae.count("/") != 1
             else cached(settings.model.vae, settings.model.vae, "--vae")
         )
+    model = find_model(settings.model.name)
+    if settings.model.adapter:
+        adapter = adapter_here(settings.model.adapter, model, settings.model.name)
+        more += [adapter.weights, adapter.encoder]
     if settings.model.quant:
         # a kind of quantisation is part of the request
         more.append(Path(settings.model.quant))
-    return digest([hash_path(path) for path in (find_model(settings.model.name), *more) if path.exists()])
+    return digest([hash_path(path) for path in (model, *more) if path.exists()])
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
@@ -152,7 +158,13 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
     }
 
 
-def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sources: Mapping[int, str]) -> list[str]:
+def picture_keys(
+    plan: Plan,
+    timeline: Timeline,
+    inputs: Mapping[str, Any],
+    sources: Mapping[int, str],
+    styles: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """Return the key of each segment's pictures.
 
     The key of a segment of a feedback shot covers everything before it in its shot. A tick is a moment at which a picture is fed back.
@@ -163,8 +175,12 @@ def picture_keys(plan: Plan, timeline: Timeline, inputs: Mapping[str, Any], sour
         What decides all pictures of the clip: model, sizes, batch, environment.
     sources
         The hash of each picture and video, by its number as the timeline's columns `source`, `guide` and `ground` have it.
+    styles
+        The hash of each reference picture, by its name.
     """
-    base = digest(dict(inputs))
+    # all of them are computed for every frame, whatever their weights
+    named = [[name, styles.get(name, "")] for name in timeline.styles] if styles else []
+    base = digest({**inputs, **({"styles": named} if named else {})})
     chains: dict[tuple[int, int], str] = {}
     keys = []
     for segment in plan.segments:
@@ -276,6 +292,7 @@ def _content_at(
     source = int(columns["source"][frame])
     named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
     numbers = [
+        *(float(columns[name][frame]) for name in STYLES if columns[name].any()),
         float(columns["weight"][frame]),
         float(columns["strength"][frame]),
         int(columns["seed"][frame]),

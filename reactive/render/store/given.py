@@ -14,6 +14,7 @@ from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import MediaError, PresetError
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.library import find_preset
+from reactive.preset.style import split_style
 from reactive.render.store.cache_keys import hash_path
 
 # entries of a folder that are searched at most
@@ -178,11 +179,17 @@ def _changed(settings: Mapping[str, Any], change: Change, named: Change, preset:
         new["hearing"] = hearing
     if new.get("preset") and not (new.get("timeline") or new.get("take")):
         new["preset"] = preset(new["preset"])
-    for key in ("model", "vae", "quant"):
+    for key in ("model", "vae", "adapter", "quant"):
         if new.get(key):
             new[key] = named(new[key])
     new["loras"] = [_lora(text, named) for text in new.get("loras", ())]
+    new["styles"] = [_style(text, change) for text in new.get("styles", ())]
     return new
+
+
+def _style(text: str, change: Change) -> str:
+    name, weight = split_style(text)
+    return f"{change(name)}:{weight}"
 
 
 def _lora(text: str, named: Change) -> str:

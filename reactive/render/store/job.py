@@ -38,7 +38,7 @@ from reactive.video.segment import output_error
 
 FOLDERS = ("segments", "states", "trails")
 # for older jobs, which have none
-ADDED_FOLDERS = ("flashes",)
+ADDED_FOLDERS = ("flashes", "sounds")
 
 
 @dataclass(frozen=True)

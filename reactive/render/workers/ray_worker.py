@@ -120,8 +120,10 @@ class RayWorker:
 
 def with_absolute_paths(spec: RenderSpec) -> RenderSpec:
     """Return a spec with absolute paths, since workers run in other folders."""
-    photos, videos = (tuple(path.absolute() for path in files) for files in (spec.photos, spec.videos))
-    return replace(spec, folder=spec.folder.absolute(), photos=photos, videos=videos)
+    photos, videos, styles = (
+        tuple(path.absolute() for path in files) for files in (spec.photos, spec.videos, spec.styles)
+    )
+    return replace(spec, folder=spec.folder.absolute(), photos=photos, videos=videos, styles=styles)
 
 
 def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:
@@ -133,5 +135,6 @@ def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:
         name, _ = parse_lora(text)
         loras.append(placed(name) + text.removeprefix(name))
     vae = placed(model_spec.vae) if model_spec.vae else None
+    adapter = placed(model_spec.adapter) if model_spec.adapter else None
     quant = placed(model_spec.quant) if model_spec.quant else None
-    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae, quant=quant)
+    return model_spec.changed(name=placed(model_spec.name), loras=tuple(loras), vae=vae, adapter=adapter, quant=quant)

@@ -96,6 +96,7 @@ class SegmentRenderer:
                 size=spec.imagined,
                 grounds=spec.grounds,
                 composed=spec.composed,
+                styles=spec.styles,
                 background=spec.background,
                 batch=shape,
                 lanes=spec.lane_count(shape),

@@ -265,6 +265,8 @@ class Family:
         Puts the weights of an IP-Adapter into the network, by the names in its file (``ip_adapter.1.to_k_ip.weight``); returns
         the module that makes tokens of an encoded picture. Raises ValueError with what does not fit. None: the family
         has no such adapters.
+    adapter_numbers
+        How many weights such an adapter adds to the network.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -300,6 +302,7 @@ class Family:
     graphs: bool = True
     film_autoencoder: bool = False
     add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
+    adapter_numbers: Callable[[Any], int] | None = None
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost

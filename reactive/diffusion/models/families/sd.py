@@ -53,6 +53,12 @@ def add_unet_adapter(network: Any, weights: Mapping[str, torch.Tensor]) -> torch
     return add_adapter(network, weights)
 
 
+def unet_adapter_numbers(network: Any) -> int:
+    """Return how many weights an IP-Adapter adds to a U-Net: keys and values of pictures in each layer that attends to texts."""
+    layers = [module for name, module in network.named_modules() if name.endswith("attn2")]
+    return sum(layer.to_k.weight.numel() + layer.to_v.weight.numel() for layer in layers)
+
+
 def told_by_time(config: Config) -> bool:
     """Return whether guidance is an input of a U-Net, beside the time."""
     return bool(config.get("time_cond_proj_dim"))
@@ -89,6 +95,7 @@ SD = Family(
     ask=ask_unet,
     answer=answer_unet,
     add_adapter=add_unet_adapter,
+    adapter_numbers=unet_adapter_numbers,
     tells_guidance=told_by_time,
     few_step="",
     single_files=("sd1", "sd2"),

@@ -15,6 +15,7 @@ from reactive.diffusion.models.families.sd import (
     ask_unet,
     clip_tokens,
     told_by_time,
+    unet_adapter_numbers,
 )
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
@@ -76,6 +77,7 @@ SDXL = Family(
     ask=_ask,
     answer=answer_unet,
     add_adapter=add_unet_adapter,
+    adapter_numbers=unet_adapter_numbers,
     tells_guidance=told_by_time,
     zero_negative=True,
     exact_autoencoder=_overflows,
