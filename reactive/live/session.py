@@ -18,6 +18,7 @@ from reactive.audio.corrections import apply_corrections, save_corrections
 from reactive.audio.fit import outcome
 from reactive.audio.grid import Grid, grid_of
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
+from reactive.live.coda import calm_analysis, calm_timeline
 from reactive.live.engine import Engine
 from reactive.live.grid import correct_grid, grid_for_page
 from reactive.live.marks import Marks, load_marks, save_marks
@@ -34,7 +35,7 @@ from reactive.live.quantise import (
     next_played,
 )
 from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
-from reactive.live.song import analysis_for_page, timeline_for_page
+from reactive.live.song import analysis_for_page, last_bars, timeline_for_page
 from reactive.preset.bundle import fork
 from reactive.preset.edit import write_over
 from reactive.preset.library import lyrics_of, names, open_preset
@@ -99,6 +100,8 @@ class Session:
         self.landing = 0.0
         self.glide = 0
         self.marks = load_marks(material.track)
+        # the bars over which pictures go on after the song's end
+        self.coda: tuple[float, float] | None = None
         # the error in a preset's current file
         self.problem: ReactiveError | None = None
         self.macros = dict(material.options.macros)
@@ -453,10 +456,29 @@ class Session:
         return self._restage(self.stage, list(changes))
 
     def _set_performance(self, changes: list[Change], performance: Performance) -> int:
-        epoch = self.engine.set_timeline(performance.timeline, performance.black)
         self.changes, self.performance, self.saved = changes, performance, not changes
+        epoch = self._show()
         self.revision += 1
         return epoch
+
+    def _show(self) -> int:
+        """Let the engine imagine the performance, or its coda after the song's end; return the epoch."""
+        performance, timeline = self.performance, self.performance.timeline
+        if self.coda is not None:
+            stage = self._stage(self.stage.presets)
+            stage.analysis = calm_analysis(stage.analysis, *self.coda)
+            timeline = calm_timeline(performance, stage.fold(self.first, self.changes), *self.coda)
+        return self.engine.set_timeline(timeline, performance.black)
+
+    def go_on(self) -> int:
+        """Let pictures go on after the song's end, calmly over its last bars (`coda`); return the epoch."""
+        self.coda = last_bars(self.material.analysis)
+        return self._show()
+
+    def sound_again(self) -> int:
+        """End the coda: the song is heard again; return the epoch."""
+        self.coda = None
+        return self._show()
 
     def prompt_at(self, frame: int) -> str:
         """Return the prompt with the largest weight at a frame."""

@@ -221,6 +221,28 @@ def test_by_keys_cue_points_and_snapshots_are_set_named_used_and_deleted(opened:
     until(lambda: state(driver)["changes"] == 0)
 
 
+def test_after_the_song_pictures_go_on_in_silence_until_it_is_heard_again(opened: Any) -> None:
+    driver, _, _ = opened
+    body = driver.find_element("tag name", "body")
+    choose = "const e = document.getElementById('ending'); e.value = arguments[0]; e.onchange()"
+    try:
+        driver.execute_script("reactive.audio.loop = false")
+        driver.execute_script(choose, "pictures")
+        until(lambda: state(driver)["ending"] == "pictures")
+        driver.execute_script("reactive.seek(reactive.audio.duration - 0.3); reactive.audio.play()")
+        until(lambda: driver.execute_script("return reactive.audio.muted"))
+        loop = until(lambda: state(driver)["loop"])
+        until(lambda: loop[0] <= driver.execute_script(TIME) < loop[1])
+        assert not driver.execute_script("return reactive.audio.paused")
+        body.send_keys("\ue011")
+        until(lambda: not driver.execute_script("return reactive.audio.muted"))
+        until(lambda: state(driver)["loop"] is None)
+    finally:
+        driver.execute_script("reactive.audio.pause(); reactive.audio.loop = true")
+        driver.execute_script(choose, "stop")
+    until(lambda: state(driver)["ending"] == "stop")
+
+
 def test_a_slider_changes_the_picture_and_undo_restores_it(opened: Any) -> None:
     driver, _, _ = opened
     still(driver)

@@ -228,6 +228,38 @@ def test_saving_into_the_preset_takes_recalls_in(session: Session) -> None:
     assert [change.text for change in left] == ["seed=4"]
 
 
+# -- after the song ---------------------------------------------------------------------------------------------------
+
+
+def test_pictures_go_on_calmly_after_the_end_and_the_song_comes_back(session: Session) -> None:
+    session.change({"kind": "control", "name": "walk", "value": 2.0, "time": 1.0})
+    played = session.performance.timeline
+    session.go_on()
+    assert session.coda is not None
+    fps = played.fps
+    first, stop = (nearest_frame(edge, fps) for edge in session.coda)
+    calm = session.engine.timeline
+    for name, column in calm.columns.items():
+        assert np.array_equal(column[:first], played.columns[name][:first]), name
+    # the song hits there, its coda does not
+    assert played.columns["hit"][first:stop].max() > 0.5
+    assert calm.columns["hit"][first:stop].max() == 0
+    walk = calm.columns["walk"][first:stop]
+    steps = np.diff([*walk, walk[0]])
+    # it moves, comes back without a seam, and is nowhere faster than the song was
+    assert np.ptp(walk) > 0.1
+    assert abs(steps[-1]) < 2 * abs(steps[-2]) + 1e-9
+    assert np.abs(steps).max() <= np.diff(played.columns["walk"][first:stop]).max() + 1e-9
+    # a change during it keeps it
+    session.change({"kind": "black", "value": 1, "time": session.coda[1] - 0.1})
+    assert session.engine.timeline.columns["hit"][first:stop].max() == 0
+    session.forget(back=True)
+    session.sound_again()
+    for name, column in session.engine.timeline.columns.items():
+        # undoing computes the walk in one sum
+        assert np.allclose(column, played.columns[name], rtol=0, atol=1e-9), name
+
+
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 

@@ -201,6 +201,8 @@ class SongCommands:
 
     async def _loop_changed(self) -> None:
         self.loop_sent_at = None
+        if self.session.coda is not None and self.session.engine.transport.loop is None:
+            await self.edited(await self.server.run(self.session.sound_again))
         if self.session.waiting:
             await self.edited(await self.server.run(self.session.settle))
         else:

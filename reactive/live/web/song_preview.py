@@ -23,7 +23,6 @@ from reactive.live.outputs.feed import TimedPicture
 from reactive.live.picture_store import Picture
 from reactive.live.playlist import Playlist, PreparedSong
 from reactive.live.session import Session, error_message
-from reactive.live.song import last_bars
 from reactive.live.web.clients import Client
 from reactive.live.web.commands import SongCommands
 from reactive.live.web.protocol import ChooseEnding, ChooseSong, PageMessage, SongEnded, pack_picture
@@ -248,8 +247,11 @@ class SongPreview:
         elif ending == "next" and following is not None:
             await self.show_song(following, playing=True)
         elif ending != "stop":
-            start, end = last_bars(self.session.material.analysis)
-            await self.server.send({"t": "go on", "a": start, "b": end}, client)
+            session = self.session
+            await self.commands.edited(await self.server.run(session.go_on))
+            if session.coda is not None:
+                start, end = session.coda
+                await self.server.send({"t": "go on", "a": start, "b": end}, client)
 
     def work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return the background tasks."""

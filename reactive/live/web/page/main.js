@@ -116,6 +116,8 @@ connection.on("state", async (state) => {
   lanes.marks = state.cues;
   if (!greeted && !drag && JSON.stringify(loop) !== JSON.stringify(state.loop)) {
     loop = lanes.loop = state.loop;
+    // the loop of the pictures after the end was taken away elsewhere
+    if (silent && !loop) silent = audio.muted = false;
     lanes.draw(visible(), true);
   }
   byId("crossfade").hidden = state.presets.length < 2;
