@@ -148,7 +148,7 @@ def analyze(track: Track) -> Analysis:
     >>> import reactive
     >>> analysis = reactive.analyze(reactive.open_track("song.wav"))
     >>> round(analysis.tempo)
-    121
+    120
     >>> analysis.silent
     False
     """
