@@ -188,11 +188,11 @@ def test_an_edit_reports_where_it_becomes_visible(session: Session) -> None:
 
 
 def test_the_loop_s_end_is_known() -> None:
-    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_loop_ends(101.0) == pytest.approx(1.0)
-    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_loop_ends(109.0) == 0
-    assert Transport(20.0, 15.0, True, 100.0, (10.0, 14.0)).until_loop_ends(100.0) == 0
-    assert Transport(20.0, 12.0, False, 100.0, (10.0, 14.0)).until_loop_ends(101.0) is None
-    assert Transport(20.0, 12.0, True, 100.0).until_loop_ends(101.0) is None
+    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_turn(101.0) == pytest.approx(1.0)
+    assert Transport(20.0, 12.0, True, 100.0, (10.0, 14.0)).until_turn(109.0) == 0
+    assert Transport(20.0, 15.0, True, 100.0, (10.0, 14.0)).until_turn(100.0) == 0
+    assert Transport(20.0, 12.0, False, 100.0, (10.0, 14.0)).until_turn(101.0) is None
+    assert Transport(20.0, 12.0, True, 100.0).until_turn(101.0) is None
 
 
 def work(engine: Engine) -> list[int]:
