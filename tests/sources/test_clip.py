@@ -87,12 +87,16 @@ def test_a_video_of_another_length_is_cut_to_the_song(tmp_path: Path, given) -> 
     (tmp_path / "p.toml").write_text(PRESET.replace('join = "dissolve"', ""))
     ours = changed(settings, preset=str(tmp_path / "p.toml"), duration=4.0)
     found = shown(make_clip(song, tmp_path / "a.mkv", ours).output).astype(int)
-    # a shot lasts a bar, 24 frames, and starts at its own position in the film
-    assert not np.array_equal(found[0], found[24])
-    # the film has 20 pictures: past its end it runs backwards, so a shot shows pictures twice
+    # a shot lasts a bar, 24 frames; the film has 20 pictures: past its end it runs backwards, so a shot shows pictures twice
     first = found[:24].reshape(24, -1)
     assert len(np.unique(first, axis=0)) <= 20
     assert np.array_equal(found, shown(make_clip(song, tmp_path / "b.mkv", changed(ours, batch=3)).output))
+    # a film that is long enough gives each shot a stretch of its own
+    y, x = np.mgrid[0:96, 0:128]
+    pictures = [np.stack([(x * 2 + 5 * k) % 256, y * 2, 255 - y * 2], axis=2).astype(np.uint8) for k in range(50)]
+    film = save_video(tmp_path / "longer.mp4", pictures, fps=12)
+    found = shown(make_clip(song, tmp_path / "c.mkv", changed(ours, videos=(film,), seed=1)).output)
+    assert not np.array_equal(found[0], found[24])
 
 
 def test_an_excerpt_that_ends_within_a_join_matches_the_full_clip(tmp_path: Path, given) -> None:
