@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.backend.spare_imports import mark_for_compiler
 from reactive.errors import ModelError, install_line
 
 _COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -49,6 +50,7 @@ def compile_networks(modules: dict[str, Any], device: str) -> None:
     Without autotuning: kernels that are chosen by timing could make other bits in the next process.
     """
     check_compiler(device)
+    mark_for_compiler()
     modules["network"] = torch.compile(modules["network"], dynamic=False)
     vae = modules["vae"]
     vae.encoder = torch.compile(vae.encoder, dynamic=False)

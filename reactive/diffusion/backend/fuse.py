@@ -11,9 +11,9 @@ well, bfloat16 is rounded once instead of three times.
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import torch
-from diffusers.models.autoencoders.vae import AutoencoderTinyBlock  # type: ignore[attr-defined]
 from torch import nn
 
 from reactive.diffusion.backend.device import multiplies_bfloat16
@@ -43,6 +43,9 @@ def fuse_relu(layers: nn.Sequential) -> nn.Sequential:
         A sequence as of diffusers' ``DecoderTiny`` or ``EncoderTiny``, on the CPU, for inference. Weights are shared, not copied;
         layers that can't be fused stay as they are.
     """
+    # this module is imported long before a model is
+    from diffusers.models.autoencoders.vae import AutoencoderTinyBlock  # type: ignore[attr-defined]
+
     fused: list[nn.Module] = []
     for layer in layers:
         before = fused[-1] if fused else None
@@ -100,7 +103,7 @@ class ConvolutionAddReLU(nn.Module):
 class Block(nn.Module):
     """A residual block of diffusers' small autoencoder: three convolutions, and its input added."""
 
-    def __init__(self, block: AutoencoderTinyBlock) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
         self.skip = block.skip
         self.inner = fuse_relu(nn.Sequential(*list(block.conv)[:-1]))
@@ -111,7 +114,7 @@ class Block(nn.Module):
         return self.last(self.inner(x), self.skip(x))
 
 
-def _usual(block: AutoencoderTinyBlock) -> bool:
+def _usual(block: Any) -> bool:
     last = block.conv[-1]
     return (
         isinstance(block.fuse, nn.ReLU)

@@ -24,6 +24,7 @@ from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
 from reactive.diffusion.models.locate import cached_files
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.pickles import refuse_pickle, require_safetensors, safe_options, unloadable
+from reactive.diffusion.models.quiet import silence
 from reactive.errors import ModelError
 from reactive.files import hash_file
 
@@ -152,6 +153,7 @@ def add_adapter(adapter: Adapter, family: Family, network: Any) -> LargeTexts:
 def _load(folder: Path, where: str, projection: torch.nn.Module, dtype: torch.dtype) -> Mapping[str, Any]:
     from transformers import CLIPVisionModelWithProjection
 
+    silence("transformers")
     try:
         encoder = CLIPVisionModelWithProjection.from_pretrained(folder, dtype=dtype, **safe_options(folder))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:

@@ -12,9 +12,10 @@ import torch
 from reactive.diffusion.backend.out_of_memory import reported_in_one_line
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
 from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
+from reactive.diffusion.models.later import LaterPart, keep_embedding, known_embeddings
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.text_encoders import embedding_device, on_device
-from reactive.diffusion.models.weighting import unweighted
+from reactive.diffusion.models.weighting import is_plain, unweighted
 
 
 class PromptBank:
@@ -110,6 +111,11 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
     """
     if model.texts is not None:
         return _embed_large(model, model.texts, prompts)
+    later = isinstance(model.text_encoder, LaterPart)
+    if later and not model.text_encoder.loaded:
+        known = known_embeddings(model.sha256, model.dtype, prompts)
+        if known is not None:
+            return join(*known).to(model.dtype, model.device)
     parts = []
     with reported_in_one_line("embed its prompts", model.name), on_device(model):
         size = model.family.text_batch
@@ -117,6 +123,10 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
             chunk = prompts[first : first + size]
             padded = chunk + [chunk[-1]] * (size - len(chunk))
             parts.append(model.family.embed(model, padded)[: len(chunk)])
+            # others are embedded in the lengths of their neighbours
+            if later and is_plain(model.tokenizer, padded):
+                for row, text in enumerate(chunk):
+                    keep_embedding(model.sha256, model.dtype, text, parts[-1][row : row + 1])
         return join(*parts).to(model.dtype, model.device)
 
 

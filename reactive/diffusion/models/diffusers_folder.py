@@ -12,16 +12,19 @@ from typing import Any
 
 import torch
 
+from reactive.diffusion.backend.device import place_part
 from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_json
 from reactive.diffusion.models.families import FAMILIES, Family, family_of
 from reactive.diffusion.models.few_step import few_step_of
 from reactive.diffusion.models.gguf import load_gguf
 from reactive.diffusion.models.large_texts import LargeTexts
+from reactive.diffusion.models.later import LaterPart
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.marks import without_marks
 from reactive.diffusion.models.pickles import require_safetensors, safe_options, unloadable
 from reactive.diffusion.models.quantised import NOT_QUANTISED, Quant, bytes_when_quantised, unloaded
+from reactive.diffusion.models.quiet import silence
 from reactive.errors import ModelError, install_line
 
 
@@ -85,14 +88,22 @@ def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
             where=name,
             remedy=f"run `{install_line('[large]')}`",
         )
+    silence(library)
     if part.startswith("tokenizer"):
         return made.from_pretrained(folder, local_files_only=True)
     number_format = {"dtype" if library == "transformers" else "torch_dtype": dtype}
     return made.from_pretrained(folder, **number_format, **safe_options(folder))
 
 
-def load_folder(folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_QUANTISED) -> ModelParts:
+def load_folder(
+    folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_QUANTISED, *, texts_later: bool = False
+) -> ModelParts:
     """Load a folder; its network is that of a GGUF file if `quant` names one.
+
+    Parameters
+    ----------
+    texts_later
+        Whether small text encoders are loaded, on the CPU, when they are first used (`LaterPart`).
 
     Raises
     ------
@@ -104,10 +115,13 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_
     for part in weighty_parts(family):
         if not (part == family.network and quant.file):
             require_safetensors(folder / part, name)
-    later = [part for part in family.parts if family.large_texts and part.startswith(("text_encoder", "tokenizer"))]
+    texts = [part for part in family.parts if part.startswith(("text_encoder", "tokenizer"))]
+    later = texts if family.large_texts else []
     others = (family.network,) if quant.file else ()
-    now = [part for part in family.parts if part not in (*later, *others)]
+    waiting = texts if texts_later and not later else []
+    now = [part for part in family.parts if part not in (*later, *waiting, *others)]
     modules = _load_parts(folder, name, family, now, dtype)
+    modules |= {part: LaterPart(partial(_load_small, folder, name, family, part, dtype)) for part in waiting}
     if quant.file:
         library, _, kind = family.parts[family.network].partition(".")
         made = getattr(importlib.import_module(library), kind)
@@ -134,6 +148,14 @@ def load_folder(folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family.zero_negative)),
         sha256=hash_files(folder, family.parts),
         recognized_as=taken,
+    )
+
+
+def _load_small(folder: Path, name: str, family: Family, part: str, dtype: torch.dtype) -> Any:
+    """Load a small text encoder or its tokenizer, ready for the CPU."""
+    loaded = _load_parts(folder, name, family, [part], dtype)[part]
+    return (
+        place_part(loaded, torch.device("cpu"), dtype, images=False) if isinstance(loaded, torch.nn.Module) else loaded
     )
 
 

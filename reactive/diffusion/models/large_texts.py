@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 
 from reactive.diffusion.backend.device import free_memory
 from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.models.embeddings import read_embedding, write_embedding
 from reactive.diffusion.models.families import Conditioning
 from reactive.diffusion.models.quantised import NOT_QUANTISED, Quant, quantise
-from reactive.files import replacing
 
 
 @dataclass(frozen=True)
@@ -85,37 +82,14 @@ def cut_texts(texts: LargeTexts, most: int, prompts: Sequence[str]) -> list[str]
 
 def kept(texts: LargeTexts, dtype: torch.dtype, prompts: Sequence[str]) -> list[Conditioning | None]:
     """Return each prompt's cached embedding, None for those that have to be embedded."""
-    return [_read(_file(texts, dtype, prompt)) for prompt in prompts]
+    return [read_embedding(_key(texts, dtype, prompt)) for prompt in prompts]
 
 
 def keep(texts: LargeTexts, dtype: torch.dtype, prompt: str, embedded: Conditioning) -> None:
     """Cache a prompt's embedding, if the cache can be written."""
-    from safetensors.torch import save_file
-
-    parts = {"tokens": embedded.tokens, "pooled": embedded.pooled, "mask": embedded.mask}
-    file = _file(texts, dtype, prompt)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as partial:
-            save_file({name: part.contiguous().cpu() for name, part in parts.items() if part is not None}, partial)
-    except OSError:
-        return
+    write_embedding(_key(texts, dtype, prompt), embedded)
 
 
-def _file(texts: LargeTexts, dtype: torch.dtype, prompt: str) -> Path:
-    root = os.environ.get("REACTIVE_CACHE")
-    folder = (Path(root) if root else user_cache_path("reactive", appauthor=False)) / "texts"
+def _key(texts: LargeTexts, dtype: torch.dtype, prompt: str) -> str:
     stored = f" {texts.quant.encoders}" if texts.quant.encoders else ""
-    name = hashlib.sha256(f"{texts.sha256} {dtype}{stored} {prompt}".encode()).hexdigest()
-    return folder / f"{name[:40]}.safetensors"
-
-
-def _read(file: Path) -> Conditioning | None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        parts = load_file(file)
-    except (OSError, SafetensorError):
-        return None
-    return Conditioning(parts["tokens"], parts.get("pooled"), parts.get("mask")) if "tokens" in parts else None
+    return hashlib.sha256(f"{texts.sha256} {dtype}{stored} {prompt}".encode()).hexdigest()[:40]

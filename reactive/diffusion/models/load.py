@@ -31,6 +31,7 @@ from reactive.diffusion.backend.graphs import graphs_for
 from reactive.diffusion.backend.half import usable_dtype
 from reactive.diffusion.backend.out_of_memory import loading
 from reactive.diffusion.backend.shapes import memory_class
+from reactive.diffusion.backend.spare_imports import spare_imports
 from reactive.diffusion.models.adapter import Adapter, add_adapter, find_adapter
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
@@ -43,6 +44,7 @@ from reactive.diffusion.models.locate import hash_folder as hash_folder
 from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
+from reactive.diffusion.models.quiet import silence
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
@@ -122,7 +124,8 @@ def load_model(
     fused = [find_lora(*parse_lora(text)) for text in loras]
     pictures = None if adapter is None else adapter_here(adapter, found, name)
     prepare_backend(device)
-    _quiet()
+    spare_imports()
+    silence("diffusers")
     if stored.file is not None and (found.is_file() or fused):
         raise ModelError(
             "its layers can't be changed by a LoRA" if fused else "replaces the network of a diffusers folder",
@@ -132,7 +135,7 @@ def load_model(
     parts = (
         load_file(found, name, number_format, config)
         if found.is_file()
-        else load_folder(found, name, number_format, stored)
+        else load_folder(found, name, number_format, stored, texts_later=device == "cpu" and not fused)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for lora in fused:
@@ -276,13 +279,3 @@ def _quantised(sha256: str, quant: Quant) -> str:
 
 def _chained(sha256: str, what: str) -> str:
     return hashlib.sha256(f"{sha256} {what}".encode()).hexdigest()
-
-
-def _quiet() -> None:
-    """Silence the messages of libraries while loading."""
-    from diffusers.utils import logging
-    from transformers.utils import logging as transformers_logging
-
-    for log in (logging, transformers_logging):
-        log.disable_progress_bar()
-        log.set_verbosity_error()

@@ -11,6 +11,7 @@ import torch
 from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
 from reactive.diffusion.models.large_texts import LargeTexts
+from reactive.diffusion.models.later import LaterPart
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
 
@@ -122,9 +123,9 @@ class Model:
 
     @property
     def text_encoders(self) -> tuple[Any, ...]:
-        """The text encoders that it has."""
+        """The text encoders that it was loaded with; those that are loaded later stay on the host, where nothing has to fit."""
         encoders = (self.text_encoder, self.text_encoder_2, self.text_encoder_3)
-        return tuple(encoder for encoder in encoders if encoder is not None)
+        return tuple(part for part in encoders if part is not None and not isinstance(part, LaterPart))
 
     def at_size(self, width: int, height: int) -> Model:
         """Return the model with its times shifted for a size in pixels."""
