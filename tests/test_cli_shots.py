@@ -97,3 +97,25 @@ def test_errors_are_one_line(
     if code == 1:
         assert len(done.output.strip().splitlines()) == 1
     assert sorted(entry.name for entry in folder.iterdir()) == kept
+
+
+def test_what_matters_in_a_photograph_is_seen_in_timelines_and_sheets(
+    folder: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    picture = np.zeros((240, 40, 3), np.uint8)
+    picture[:60, ..., 0], picture[180:, ..., 2] = 255, 255
+    Image.fromarray(picture).save("tall.png")
+    Path("still.toml").write_text(
+        'version = 2\ntitle = "still"\n\n[[phase]]\nname = "one"\nmode = "photo"\nstrength = 0\nprompts = ["stone"]\n'
+    )
+    sheets = []
+    for focus in ("0.5,0", "0.5,1"):
+        given = ["-p", "still.toml", "--photo", f"tall.png@{focus}"]
+        done = invoke("timeline", "song.wav", *given, "-o", "t.json")
+        assert done.exit_code == 0, done.output
+        assert json.loads(Path("t.json").read_text())["focus"] == {"tall.png": [float(x) for x in focus.split(",")]}
+        drawn = invoke("shots", "song.wav", *given, "-o", "focus.png", "--model", str(toy_model), "--steps", "1")
+        assert drawn.exit_code == 0, drawn.output
+        sheets.append(np.asarray(Image.open("focus.png")))
+    assert not np.array_equal(*sheets)

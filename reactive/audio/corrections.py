@@ -109,13 +109,21 @@ def bar_size(meter: str) -> int:
 
 
 def merge_corrections(saved: Corrections, given: Corrections) -> Corrections:
-    """Return the saved corrections, replaced by the given ones."""
+    """Return the saved corrections, replaced by the given ones; other beats have other numbers, so a saved "one" goes with them."""
     said = {item.name: getattr(given, item.name) for item in fields(given)}
     new = {name: value for name, value in said.items() if value not in (None, False)}
     if given.half or given.double:
         new |= {"half": given.half, "double": given.double}
     if given.beats is not None:
         new["downbeats"] = given.downbeats
+    tempo = given.half or given.double
+    counted_anew = (
+        given.bpm not in (None, saved.bpm)
+        or given.beats not in (None, saved.beats)
+        or (tempo and (given.half, given.double) != (saved.half, saved.double))
+    )
+    if given.downbeat is None and counted_anew:
+        new["downbeat"] = None
     if given.sections:
         # of two names for one section the later one counts
         new["sections"] = (*(saved.sections or ()), *given.sections)

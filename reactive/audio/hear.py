@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +84,13 @@ def merge_saved(track: Track, options: HearingOptions) -> tuple[HearingOptions, 
     said = bool(options.corrections) or options.forget
     corrections = merge_corrections(kept, options.corrections)
     merged = options.model_copy(update={"corrections": corrections, "settled": True, "save": said})
-    return merged, (note,) if note else ()
+    dropped = ""
+    if kept.downbeat and corrections.downbeat is None:
+        dropped = (
+            f'The kept --downbeat {kept.downbeat} counted other beats and is dropped; name the "one" anew, as '
+            "`reactive analyze --bars` numbers the beats."
+        )
+    return merged, tuple(filter(None, (note, dropped)))
 
 
 def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING) -> Heard:
@@ -101,7 +107,8 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
     merged, saved_notes = merge_saved(track, options)
     notes = [*track.notes, *saved_notes]
     try:
-        analysis = apply_corrections(analysis, merged.corrections)
+        analysis, merged, told = _corrected(track, analysis, merged)
+        notes += told
     except GridError as problem:
         # a correction that is given now is reported, one that was kept does not stop anything
         if merged.save:
@@ -110,8 +117,8 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
         notes.append(f"The grid kept for this song ({kept_options}) is not applied: {problem} --forget-grid drops it.")
     else:
         if merged.corrections and not merged.save:
-            told = misfit(track.path, track.sha256, track.file_sha256, merged.corrections, analysis)
-            notes += [told] if told else []
+            unfit = misfit(track.path, track.sha256, track.file_sha256, merged.corrections, analysis)
+            notes += [unfit] if unfit else []
     if merged.save:
         moved = make_room(track.path, track.sha256, track.file_sha256) if merged.corrections else ""
         notes += [moved] if moved else []
@@ -134,3 +141,19 @@ def hear(song: str | os.PathLike[str], options: HearingOptions = DEFAULT_HEARING
         if unknown:
             notes.append(f"This song has no section {', '.join(unknown)}; see `reactive analyze`.")
     return Heard(track, analysis, tuple(notes))
+
+
+def _corrected(
+    track: Track, analysis: Analysis, merged: HearingOptions
+) -> tuple[Analysis, HearingOptions, tuple[str, ...]]:
+    """Return the analysis with its grid corrected; a kept "one" whose beat is gone does not stop what is given now."""
+    corrections = merged.corrections
+    try:
+        return apply_corrections(analysis, corrections), merged, ()
+    except GridError as problem:
+        kept, _ = load_corrections(track.path, track.sha256, track.file_sha256)
+        if not merged.save or problem.where != "--downbeat" or kept.downbeat != corrections.downbeat:
+            raise
+        merged = merged.model_copy(update={"corrections": replace(corrections, downbeat=None)})
+        note = f"The kept --downbeat {kept.downbeat} is dropped: {problem.what}. {problem.remedy.capitalize()}."
+        return apply_corrections(analysis, merged.corrections), merged, (note,)

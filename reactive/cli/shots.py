@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from reactive.cli.common import (
     json_option,
     lyrics_option,
     macro_option,
+    named_focus,
     photo_options,
     preset_option,
     printable,
@@ -147,6 +149,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             lyrics=lines,
             styles=options["styles"],
         )
+        decided = replace(decided, framing=decided.framing.told(named_focus()))
         before = apply_shots(decided, analysis, shot_edits).shots
         names = [*options["chosen"], *(shot_at(seconds, before, decided.fps).name for seconds in times)]
         picked = {shot.name for shot in chosen_shots(names, before)}

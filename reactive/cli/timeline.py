@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from reactive.cli.common import (
     json_option,
     lyrics_option,
     macro_option,
+    named_focus,
     no_shots_option,
     photo_options,
     preset_option,
@@ -139,6 +141,7 @@ def timeline(
             lyrics=lines,
             styles=styles,
         )
+        decided = replace(decided, framing=decided.framing.told(named_focus()))
         if shots_path:
             from reactive.media.identity import carry_over
             from reactive.preset.shots import load_shots

@@ -23,7 +23,7 @@ from reactive.preset.style import split_style
 from reactive.render.sizes import parse_size
 from reactive.timeline.clock import as_fps
 from reactive.timeline.colours import Colours
-from reactive.timeline.framing import COVER, Framing, split_focus
+from reactive.timeline.framing import COVER, Framing
 from reactive.video.codec import CODECS, SPEEDS, Codec, video_codec
 from reactive.video.upscale import FACTORS, METHODS, Upscaling
 
@@ -189,8 +189,7 @@ class SourceFiles(Part):
 
     def framing_over(self, own: Framing) -> Framing:
         """Return how photographs fill the frame: as told here, or else as a timeline has it."""
-        told = {name: place for name, place in map(split_focus, self.focus) if place is not None}
-        return Framing(self.fit or own.fit, {**own.focus, **told})
+        return own.told(self.focus, self.fit)
 
 
 class ColourSettings(Part):

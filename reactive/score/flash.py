@@ -14,6 +14,7 @@ Source: Recommendation ITU-R BT.1702; for red, WCAG 2.2, general flash and red f
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ SECOND = Fraction(1)
 SATURATED = 0.8
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 # white added to every colour, so that black and nearly black have no hue
-WHITE_OFFSET = 0.005
+_OFFSET = np.float32(0.005)
 _LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
 _NEVER = np.iinfo(np.int32).min // 2
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
@@ -78,8 +79,8 @@ class Points:
         The extremes since then: in cd/m2, or for red as share of red.
     rose, fell
         Frames of each point's last transitions that have not yet counted in a transition of the screen.
-    low_hue, high_hue
-        For red: u'v' [points, 2] at the extremes.
+    low_colour, high_colour
+        For red: the colours at the extremes, uint8 [3, points].
     """
 
     turned: np.ndarray
@@ -87,8 +88,8 @@ class Points:
     high: np.ndarray
     rose: np.ndarray
     fell: np.ndarray
-    low_hue: np.ndarray | None = None
-    high_hue: np.ndarray | None = None
+    low_colour: np.ndarray | None = None
+    high_colour: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -223,23 +224,25 @@ def count_flashes(pictures: Iterable[np.ndarray], fps: Fraction, *, limits: Limi
 
 def first_state(picture: np.ndarray) -> FlashState:
     """Return the state after a clip's first picture, uint8 [height, width, 3]."""
-    light, share, hue = _light_and_hue(picture)
+    colours = _planes(picture)
+    light, share = _light_and_share(colours)
     none = np.zeros(len(light), np.int8)
     never = np.full(len(light), _NEVER, np.int32)
     saturated = np.where(share >= SATURATED, 1, -1).astype(np.int8)
     return FlashState(
         0,
         FlashEvents(Points(none, light, light, never, never)),
-        FlashEvents(Points(saturated, share, share, never, never, hue, hue)),
+        FlashEvents(Points(saturated, share, share, never, never, colours, colours)),
     )
 
 
 def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Limits) -> FlashState:
     """Return the state after one more picture; the arguments are not changed."""
     frame = state.frame + 1
-    light, share, hue = _light_and_hue(picture)
+    colours = _planes(picture)
+    light, share = _light_and_share(colours)
     general = _luminance_turns(state.general.points, light, frame, limits)
-    red = _red_turns(state.red.points, share, hue, frame, limits)
+    red = _red_turns(state.red.points, share, colours, frame, limits)
     return FlashState(
         frame,
         _next_events(state.general, general, frame, fps, limits),
@@ -247,20 +250,31 @@ def next_state(state: FlashState, picture: np.ndarray, fps: Fraction, limits: Li
     )
 
 
-def _light_and_hue(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return luminance in cd/m2, share of red and u'v' of each point: float32 [points], [points], [points, 2]."""
-    linear = _LINEAR[picture.reshape(-1, 3)]
-    tinted = linear + np.float32(WHITE_OFFSET)
-    x, y, z = _XYZ @ tinted.T
+def _planes(picture: np.ndarray) -> np.ndarray:
+    """Return a picture's red, green and blue one after the other, uint8 [3, points]: a third of the time of [points, 3]."""
+    return np.ascontiguousarray(picture.reshape(-1, 3).T)
+
+
+def _light_and_share(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return luminance in cd/m2 and share of red of each point, float32 [points], for colours uint8 [3, points]."""
+    linear = _LINEAR.take(colours)
+    red, green, blue = linear
+    share = (red + _OFFSET) / (red + green + blue + 3 * _OFFSET)
+    return (WHITE * LUMA) @ linear, share
+
+
+def _hue(colours: np.ndarray) -> np.ndarray:
+    """Return u'v' of each point, float32 [2, points], for colours uint8 [3, points]."""
+    x, y, z = _XYZ @ (_LINEAR.take(colours) + _OFFSET)
     below = x + 15 * y + 3 * z
-    hue = np.stack([4 * x / below, 9 * y / below], axis=1)
-    return WHITE * (linear @ LUMA), tinted[:, 0] / tinted.sum(axis=1), hue
+    return np.stack([4 * x / below, 9 * y / below])
 
 
 def _luminance_turns(points: Points, light: np.ndarray, frame: int, limits: Limits) -> Points:
     low, high = np.minimum(points.low, light), np.maximum(points.high, light)
-    up = (points.turned != 1) & (light - low >= limits.swing) & (low < limits.darker)
-    down = (points.turned != -1) & (high - light >= limits.swing) & (light < limits.darker) & ~up
+    rising, falling = light - low >= limits.swing, high - light >= limits.swing
+    up = (points.turned != 1) & rising & (low < limits.darker)
+    down = (points.turned != -1) & falling & (light < limits.darker) & ~up
     if not (up.any() or down.any()):
         # the case of most pictures, in a third of the time
         return Points(points.turned, low, high, points.rose, points.fell)
@@ -274,42 +288,49 @@ def _luminance_turns(points: Points, light: np.ndarray, frame: int, limits: Limi
     )
 
 
-def _red_turns(points: Points, share: np.ndarray, hue: np.ndarray, frame: int, limits: Limits) -> Points:
-    assert points.low_hue is not None
-    assert points.high_hue is not None
+def _red_turns(points: Points, share: np.ndarray, colours: np.ndarray, frame: int, limits: Limits) -> Points:
+    assert points.low_colour is not None
+    assert points.high_colour is not None
     lower, higher = share < points.low, share > points.high
-    low_hue = np.where(lower[:, None], hue, points.low_hue)
-    high_hue = np.where(higher[:, None], hue, points.high_hue)
-    low, high = np.minimum(points.low, share), np.maximum(points.high, share)
-    up, down = (points.turned == -1) & (share >= SATURATED), points.turned == 1
-    if up.any():
-        up &= _apart(hue, low_hue) > limits.hue
-    if down.any():
-        down &= _apart(hue, high_hue) > limits.hue
+    low, low_colour = points.low, points.low_colour
+    high, high_colour = points.high, points.high_colour
+    if lower.any():
+        low, low_colour = np.minimum(low, share), np.where(lower, colours, low_colour)
+    if higher.any():
+        high, high_colour = np.maximum(high, share), np.where(higher, colours, high_colour)
+    up = _hue_turns((points.turned == -1) & (share >= SATURATED), colours, low_colour, limits)
+    down = _hue_turns(points.turned == 1, colours, high_colour, limits)
     turned = up | down
     if not turned.any():
-        return Points(points.turned, low, high, points.rose, points.fell, low_hue, high_hue)
+        return Points(points.turned, low, high, points.rose, points.fell, low_colour, high_colour)
     return Points(
         np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
         np.where(turned, share, low),
         np.where(turned, share, high),
         np.where(up, frame, points.rose),
         np.where(down, frame, points.fell),
-        np.where(turned[:, None], hue, low_hue),
-        np.where(turned[:, None], hue, high_hue),
+        np.where(turned, colours, low_colour),
+        np.where(turned, colours, high_colour),
     )
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
+def _hue_turns(points: np.ndarray, colours: np.ndarray, before: np.ndarray, limits: Limits) -> np.ndarray:
+    """Return which of some points, bool [points], are far enough in hue from what they were before."""
+    chosen = np.flatnonzero(points)
+    if len(chosen):
+        (u, v), (other_u, other_v) = _hue(colours[:, chosen]), _hue(before[:, chosen])
+        points[chosen] = np.hypot(u - other_u, v - other_v) > limits.hue
+    return points
 
 
 def _next_events(before: FlashEvents, points: Points, frame: int, fps: Fraction, limits: Limits) -> FlashEvents:
-    recent = float(frame - CONCURRENT * fps)
+    # whole numbers, since comparing with others converts all of them
+    recent = math.floor(frame - CONCURRENT * fps)
     # a frame exactly a second later is no longer within the second
-    events = tuple(event for event in before.events if event[0] > frame - SECOND * fps)
+    second = math.floor(frame - SECOND * fps)
+    events = tuple(event for event in before.events if event[0] > second)
     rising, falling = points.rose > recent, points.fell > recent
-    up, down = float(rising.mean()), float(falling.mean())
+    up, down = (np.count_nonzero(which) / len(which) for which in (rising, falling))
     if max(up, down) <= limits.area:
         return FlashEvents(points, events)
     # transitions of an event count only once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -34,6 +34,11 @@ class Framing:
         place = self.focus.get(name)
         fit = "" if self.fit == "cover" else f" fit {self.fit}"
         return fit + (f" focus {place[0]:g},{place[1]:g}" if place else "")
+
+    def told(self, focus: Sequence[str], fit: str = "") -> Framing:
+        """Return it with what a user says: places in photographs, as ``band.jpg@0.5,0.2``, and how they fill the frame."""
+        named = {name: place for name, place in map(split_focus, focus) if place is not None}
+        return Framing(fit or self.fit, {**self.focus, **named})
 
 
 COVER = Framing()

@@ -27,12 +27,13 @@ from reactive.audio.corrections import (
     save_corrections,
 )
 from reactive.audio.grid import grid_of
+from reactive.audio.hear import HearingOptions, hear
 from reactive.audio.onset import Onsets
 from reactive.audio.structure import Section
 from reactive.errors import GridError
 from reactive.media.sound import open_track
 from tests.examples import scaled
-from tests.toy import write_song
+from tests.toy import beat_song, write_song
 
 DURATION = 20.0
 
@@ -311,3 +312,30 @@ def test_a_cached_song_needs_neither_librosa_nor_torch(tmp_path: Path) -> None:
     assert lines[0][0] == lines[1][0] == "1.0"
     assert "librosa" in lines[0][1]
     assert lines[1][1].strip() == "[]"
+
+
+def test_a_kept_one_that_counted_other_beats_is_dropped_and_named(tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(seconds=8))
+    beats = tuple(np.arange(0.5, 7.9, 0.5).tolist())
+    hear(song, HearingOptions(corrections=Corrections(beats=beats, downbeat=14)))
+    # half the tempo leaves no beat 14, and would make beat 7 another one
+    halved = hear(song, HearingOptions(corrections=Corrections(half=True)))
+    assert any("--downbeat 14" in note and "dropped" in note for note in halved.notes)
+    assert len(halved.analysis.beats) == 8
+    assert load_corrections(song, halved.track.sha256)[0] == Corrections(beats=beats, downbeats=None, half=True)
+    # the same tempo again, or another correction, leaves it alone
+    merged = merge_corrections(Corrections(half=True, downbeat=3), Corrections(half=True, offset_ms=20))
+    assert merged == Corrections(half=True, downbeat=3, offset_ms=20)
+    assert merge_corrections(Corrections(half=True, downbeat=3), Corrections(double=True)).downbeat is None
+
+
+def test_a_kept_one_beyond_the_last_beat_does_not_stop_what_is_given_now(tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(seconds=8))
+    track = open_track(song)
+    beats = tuple(np.arange(0.5, 7.9, 0.5).tolist())
+    save_corrections(song, track.sha256, Corrections(beats=beats, downbeat=400))
+    moved = hear(song, HearingOptions(corrections=Corrections(offset_ms=20)))
+    assert any("--downbeat 400" in note and "The last is 15" in note for note in moved.notes)
+    assert load_corrections(song, track.sha256)[0] == Corrections(beats=beats, offset_ms=20)
+    with pytest.raises(GridError, match="there is no beat 300"):
+        hear(song, HearingOptions(corrections=Corrections(downbeat=300)))

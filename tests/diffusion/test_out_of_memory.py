@@ -158,7 +158,7 @@ def test_while_loading_it_is_one_line(toy_model: Path, monkeypatch: pytest.Monke
             load_model(str(toy_model))
     assert str(toy_model) in str(caught.value)
     model = load_model(str(toy_model))
-    monkeypatch.setattr(type(model.text_encoder), "forward", full)
+    monkeypatch.setattr(type(model.text_encoder.whole()), "forward", full)
     with pytest.raises(ModelError, match="not enough memory to embed its prompts"):
         PromptBank(model, ("a sea",))
 
