@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -86,10 +87,14 @@ def write_clips(
             metadata=metadata,
             encoded=None if loop or not with_aac(codec) else kept_sound(job, track, sound),
         )
-        deliver(write, path, settings, room=job.folder / "segments", whole=partial(record_clip, job, request, path))
-        if number == 0:
-            looked = [(*piece, None) for piece in pieces] if loop else segments.flash_checked_pieces(pieces)
-            flashes = check_pieces(looked, timeline.fps)
+        # judged while the clip is joined, which mostly waits for the disk
+        with ThreadPoolExecutor(1) as beside:
+            judged = None
+            if number == 0:
+                looked = [(*piece, None) for piece in pieces] if loop else segments.flash_checked_pieces(pieces)
+                judged = beside.submit(check_pieces, looked, timeline.fps)
+            deliver(write, path, settings, room=job.folder / "segments", whole=partial(record_clip, job, request, path))
+            flashes = judged.result() if judged else flashes
         for piece, _ in set(pieces) - set(segments.pieces(number)):
             piece.unlink()
     assert flashes is not None

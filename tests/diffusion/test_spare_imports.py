@@ -16,7 +16,7 @@ from reactive.diffusion.models.embeddings import read_embedding, trim, write_emb
 from reactive.diffusion.models.families import Conditioning
 from reactive.diffusion.models.later import LaterPart
 
-SPARED = ("transformers", "torch._dynamo", "scipy.stats")
+SPARED = ("transformers", "torch._dynamo", "scipy.stats", "scipy.integrate")
 
 
 def _said(code: str) -> dict[str, object]:
@@ -51,7 +51,8 @@ import diffusers, torch
 from diffusers.loaders import lora_base
 from diffusers.models.autoencoders import AutoencoderKL, AutoencoderTiny
 from diffusers.models.unets import UNet2DConditionModel
-from diffusers.schedulers import scheduling_euler_discrete
+from diffusers.schedulers import scheduling_euler_discrete, scheduling_lms_discrete
+from diffusers.utils import import_utils
 import transformers, torch._dynamo
 from diffusers.models.lora import CLIPTextModel
 encoder = model.text_encoder.whole()
@@ -63,6 +64,8 @@ print(json.dumps({
     "subclass": issubclass(transformers.CLIPTextModel, lora_base.PreTrainedModel),
     "attribute": lora_base.PreTrainedModel.from_pretrained.__name__,
     "statistics": float(scheduling_euler_discrete.scipy.stats.beta.ppf(0.5, 1, 1)),
+    "integrals": scheduling_lms_discrete.integrate.quad(lambda x: 2 * x, 0, 1)[0],
+    "installed": import_utils._is_package_available("numpy", get_dist_name=True)[0],
     "compiler": torch._dynamo.is_compiling(),
     "packages": type(sys.modules["diffusers.models.autoencoders"]).__name__,
 }))
@@ -74,6 +77,8 @@ print(json.dumps({
         "subclass": True,
         "attribute": "from_pretrained",
         "statistics": 0.5,
+        "integrals": 1.0,
+        "installed": True,
         "compiler": False,
         "packages": "module",
     }

@@ -21,7 +21,21 @@ from training.ember import autoencoder, data, denoiser, schedule, text
 
 # settings of the folder beyond diffusers' own files; any model folder may have such a file
 # (the walk's pace as measured by `python -m benchmarks walk`)
-SIDECAR = {"native": [384, 224], "steps": 1, "guidance": 1.0, "walk": {"384x224/1": 1.0}}
+SIDECAR = {
+    "native": [384, 224],
+    "steps": 1,
+    "guidance": 1.0,
+    "walk": {
+        "384x224/1": 1.0,
+        "192x112/1": 1.05,
+        "224x384/1": 1.12,
+        "240x352/1": 1.05,
+        "256x320/1": 1.03,
+        "288x288/1": 1.11,
+        "336x256/1": 1.0,
+        "448x192/1": 0.99,
+    },
+}
 
 
 def blended(work: Path, weights: str, share: float) -> torch.nn.Module:

@@ -6,7 +6,8 @@ transformers and torch's compiler: half of what a start took. Here
 - its packages are put in place without running their ``__init__``. Modules in them can be imported at once; a name that is not there
   yet runs the ``__init__`` first, in the same package, so that every name is the one that it always was;
 - the classes of transformers that diffusers compares with are imported when something is compared with them;
-- scipy's statistics are imported when a scheduler of diffusers asks for them (`scipy` imports its modules so by itself);
+- scipy's statistics and integrals are imported when a scheduler of diffusers asks for them, and the list of all installed
+  packages is made when diffusers looks one up;
 - what diffusers marks for torch's compiler is marked when the compiler is used.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +46,9 @@ def spare_imports() -> None:
         try:
             with ExitStack() as held:
                 held.enter_context(_stand_in(_COMPILER, {"allow_in_graph": _allow_in_graph, "disable": _disable}))
-                held.enter_context(_stand_in("scipy.stats", {}))
+                for module in ("scipy.stats", "scipy.integrate"):
+                    held.enter_context(_stand_in(module, {}))
+                held.enter_context(_later_packages())
                 for module, classes in ({} if "transformers" in sys.modules else _CLASSES).items():
                     held.enter_context(_stand_in(module, {name: _later(module, name) for name in classes}))
                 for name in _PACKAGES:
@@ -109,6 +113,32 @@ def _stand_in(name: str, known: Mapping[str, Any]) -> Iterator[None]:
     finally:
         if sys.modules.get(name) is module:
             del sys.modules[name]
+
+
+class _Packages(Mapping[str, list[str]]):
+    """The distributions of all packages that are installed, which are looked for when one is looked up."""
+
+    def __init__(self, find: Callable[[], Mapping[str, list[str]]]) -> None:
+        self._find = functools.cache(find)
+
+    def __getitem__(self, name: str) -> list[str]:
+        return self._find()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._find())
+
+    def __len__(self) -> int:
+        return len(self._find())
+
+
+@contextmanager
+def _later_packages() -> Iterator[None]:
+    find = importlib.metadata.packages_distributions
+    importlib.metadata.packages_distributions = lambda: _Packages(find)
+    try:
+        yield
+    finally:
+        importlib.metadata.packages_distributions = find
 
 
 def _place(name: str) -> None:
