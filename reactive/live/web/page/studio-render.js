@@ -67,9 +67,11 @@ export class RenderPage {
   }
 
   async begin() {
-    byId("begin").disabled = true;
+    // a disabled button would lose the focus
+    if (this.beginning) return;
+    this.beginning = true;
     const begun = await this.attempt(post("/render", {what: "start", settings: this.settings()}));
-    byId("begin").disabled = false;
+    this.beginning = false;
     if (begun) setTimeout(() => byId("renders").scrollIntoView({block: "nearest", behavior: "smooth"}), 300);
   }
 
