@@ -75,6 +75,9 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option(
     "--port", type=IntOption(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
 )
+@click.option(
+    "--framed-by", type=IntOption(1, 65535), hidden=True, help="Let the page at this port show this one in a frame."
+)
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."
@@ -155,6 +158,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             "others": options["others"],
             "host": options["host"],
             "port": options["port"],
+            "framed_by": options["framed_by"],
             "io_options": io_options,
             "ready": _teller(song, as_json, io_options),
             "doing": tell,
