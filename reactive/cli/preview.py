@@ -90,6 +90,12 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
 )
+@click.option(
+    "--print-midi-map",
+    "printing",
+    is_flag=True,
+    help="Print what --midi-map gives as a file to share, or one to begin with.",
+)
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of the page, as a TOML file.")
 @click.option(
     "--print-keys",
@@ -110,7 +116,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 )
 @click.option("--output-size", metavar="WxH", help="Size of those outputs. Default: the clip's.")
 @json_option
-def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
+def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **options: Any) -> None:
     """Play SONG in the browser with the pictures that are being imagined, or hear a live input.
 
     \b
@@ -123,6 +129,12 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview song.wav --keys my-keys.toml
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
+    if printing:
+        with errors(as_json, USAGE):
+            from reactive.live.control.midi import read_mapping
+
+            click.echo(read_mapping(options["mapping"]).text(), nl=False)
+        return
     # the first message comes before torch is loaded, which takes seconds
     tell = _progress(shown=not as_json)
     tell("starting")
