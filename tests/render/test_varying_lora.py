@@ -198,7 +198,7 @@ def test_a_clip_is_resumed_and_made_again_by_its_recipe(beat_wav: Path, place: P
     make_clip(beat_wav, out, chosen.changed(overwrite=True))
     assert np.array_equal(first, pictures(out))
     again = repeat_clip(recipe, beat_wav, place / "again.mkv", places=[place], model=str(toy_model))
-    assert again.differences == ()
+    assert again.differs == ()
     assert np.array_equal(first, pictures(place / "again.mkv"))
 
 
