@@ -24,6 +24,12 @@ export function judged({score, flashes, safe}) {
   return `It ${follows}, ${dead}, ${safe ? "and passes the flash limits" : `but flashes too much: ${flashes}`}.`;
 }
 
+// Time and space, before anything is made.
+export function expected({seconds, measured, length, bytes, free, fits}) {
+  const time = seconds === null ? `How long ${clock(length)} of clip take with this model is known after the first frames` : `Takes ${measured ? "" : "perhaps "}${span(seconds)} here for ${clock(length)} of clip`;
+  return `${time}; needs ${room(bytes)} of ${room(free)} that are free${fits ? "" : ", which is too much"}.`;
+}
+
 export class RenderPage {
   constructor(attempt, studio) {
     this.attempt = attempt;
@@ -56,14 +62,16 @@ export class RenderPage {
   async ask() {
     const told = await post("/estimate", {settings: this.settings()}).catch((problem) => problem);
     if (told instanceof Refused) { byId("estimate").textContent = told.message; return; }
-    byId("estimate").textContent = `${told.measured ? "Takes" : "Takes perhaps"} ${span(told.seconds)} here for ${clock(told.length)} of clip, and needs ${room(told.bytes)} of ${room(told.free)} that are free.`;
+    byId("estimate").textContent = expected(told);
     byId("begin").disabled = !told.fits;
   }
 
   async begin() {
-    byId("begin").disabled = true;
+    // a disabled button would lose the focus
+    if (this.beginning) return;
+    this.beginning = true;
     const begun = await this.attempt(post("/render", {what: "start", settings: this.settings()}));
-    byId("begin").disabled = false;
+    this.beginning = false;
     if (begun) setTimeout(() => byId("renders").scrollIntoView({block: "nearest", behavior: "smooth"}), 300);
   }
 
