@@ -146,6 +146,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             macros=knobs,
             lyrics=lines,
             styles=options["styles"],
+            loras=options["loras"],
         )
         before = apply_shots(decided, analysis, shot_edits).shots
         names = [*options["chosen"], *(shot_at(seconds, before, decided.fps).name for seconds in times)]

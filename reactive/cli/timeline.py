@@ -13,6 +13,7 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
+    check_varying,
     counted,
     errors,
     fps_option,
@@ -67,6 +68,13 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
     help="The rendered clip that .otio refers to. Default: ./<song>.mp4.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
+@click.option(
+    "--lora",
+    "loras",
+    multiple=True,
+    metavar="FILE:S",
+    help="A LoRA and an expression for its strength, as film.safetensors:0.2+0.8*drop; may be repeated.",
+)
 @hearing_options
 @json_option
 def timeline(
@@ -76,6 +84,7 @@ def timeline(
     seed: int,
     photos: tuple[Path, ...],
     styles: tuple[str, ...],
+    loras: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
@@ -103,6 +112,7 @@ def timeline(
 
         with errors(as_json, USAGE):
             rate = frame_rate(fps)
+            check_varying(loras)
             knobs = parse_macros(macros)
         opened = open_preset(preset)
         wanted = opened.preset
@@ -138,6 +148,7 @@ def timeline(
             macros=turned,
             lyrics=lines,
             styles=styles,
+            loras=loras,
         )
         if shots_path:
             from reactive.media.identity import carry_over

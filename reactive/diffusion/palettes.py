@@ -50,7 +50,8 @@ class Palettes:
 
     def _request(self, prompt: int, frame: int) -> FrameRequest:
         noises = self.scene.noises(frame, self.core.noises_per_picture)
-        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=self.scene.style(frame))
+        style, loras = self.scene.style(frame), self.scene.loras(frame)
+        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=style, loras=loras)
 
 
 def keep_palette(

@@ -19,10 +19,12 @@ import torch
 from reactive.diffusion.calibration import pace_of
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
+from reactive.errors import ModelError
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.framing import COVER, Framing
+from reactive.timeline.loras import LORAS, loras_at
 from reactive.timeline.styles import styles_at
 from reactive.timeline.timeline import NO_SEED, Timeline
 
@@ -139,6 +141,8 @@ class SceneInputs:
         As in `Sources`.
     first
         The number that the timeline's first frame has in the song, if the timeline is part of a stream.
+    lora_names
+        The model's LoRAs whose strength changes.
     """
 
     timeline: Timeline
@@ -146,6 +150,7 @@ class SceneInputs:
     photos: Mapping[int, torch.Tensor]
     videos: Mapping[int, MovingSource] = field(default_factory=dict)
     first: int = 0
+    lora_names: tuple[str, ...] = ()
 
     def seconds(self, position: int | Fraction) -> Fraction:
         """Return the time of the song at a position counted in frames."""
@@ -168,6 +173,12 @@ class SceneInputs:
     def style(self, frame: int) -> tuple[float, ...]:
         """Return the weights of the reference pictures in a frame."""
         return styles_at(self.timeline.columns, frame, len(self.timeline.styles))
+
+    def loras(self, frame: int) -> tuple[float, ...]:
+        """Return the strengths in a frame of the model's LoRAs whose strength changes."""
+        timeline = self.timeline
+        own = dict(zip(timeline.loras, loras_at(timeline.columns, frame, len(timeline.loras)), strict=True))
+        return tuple(own.get(name, 0.0) for name in self.lora_names)
 
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""
@@ -198,10 +209,23 @@ def scene_inputs(
         As in `Sources`.
     pace
         The pace of the model's walk. Default: what is known or measured of the model.
+
+    Raises
+    ------
+    ModelError
+        If the model was loaded without one of the timeline's LoRAs.
     """
     model = core.model
+    names = tuple(lora.name for lora in model.loras)
+    for number, name in enumerate(timeline.loras):
+        if name not in names and timeline.columns[LORAS[number]].any():
+            raise ModelError(
+                f"was loaded without the LoRA {name}, whose strength changes",
+                where=model.name,
+                remedy=f"load it with --lora {name}:preset",
+            )
     if pace is None:
         pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return SceneInputs(timeline, noise, photos, videos or {})
+    return SceneInputs(timeline, noise, photos, videos or {}, lora_names=names)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reactive.errors import OutputError
+from reactive.errors import ModelError, OutputError
 from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
 from reactive.live.control.microphone import Microphone
 from reactive.live.live_session import LiveSession, SoundInput
@@ -30,6 +30,7 @@ from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Preview, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
+from reactive.timeline.loras import split_lora, varies
 
 NO_EXTERNAL_IO = ExternalIOOptions()
 
@@ -170,6 +171,12 @@ def preview_input(
     ReactiveError
         If an input can't be used.
     """
+
+    for text in options.model.loras:
+        if varies(split_lora(text)[1]):
+            raise ModelError(
+                "its strength can't follow a live input", where=f"--lora {text}", remedy="give a number as its strength"
+            )
 
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")

@@ -47,6 +47,7 @@ from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
+from reactive.timeline.loras import lora_strengths
 from reactive.timeline.perform import Change, Performance, Stage, write_knobs
 
 # kinds of change that replace an earlier one of the same name
@@ -139,6 +140,7 @@ class Session:
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
             style_pictures(options.sources.styles),
+            lora_strengths(options.model.loras),
         )
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -504,6 +506,7 @@ class Session:
             {name: lines for name, lines in self.lyrics.items() if lines},
             track.file_sha256,
             tuple(f"{Path(name).name}:{weight}" for name, weight in map(split_style, options.sources.styles)),
+            tuple(f"{lora.file}:{lora.strength}" for lora in lora_strengths(options.model.loras)),
         )
 
     def save_take(self, path: Path) -> None:

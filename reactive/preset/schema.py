@@ -54,6 +54,7 @@ __all__ = [
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
 MAX_STYLE_PICTURES = 8
+MAX_LORAS = 4
 
 
 class Strict(BaseModel):
@@ -228,6 +229,19 @@ class StylePicture(Strict):
     )
 
 
+class PresetLora(Strict):
+    """A LoRA whose strength may change with the music."""
+
+    file: Text = Field(
+        min_length=1,
+        max_length=255,
+        description="a LoRA in the preset's folder, or a short name of `reactive models list`",
+    )
+    strength: Expression = Field(
+        "1", description="how strongly it changes the model, from -4 to 4, 0 not at all: `0.2 + 0.8 * drop`"
+    )
+
+
 class Phase(Strict):
     """A phase of the loop: which music it fits, how it looks and moves."""
 
@@ -262,6 +276,9 @@ class Phase(Strict):
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
     style_picture: list[StylePicture] | None = Field(
         None, max_length=MAX_STYLE_PICTURES, description="the reference pictures in this phase, all of them"
+    )
+    lora: list[PresetLora] | None = Field(
+        None, max_length=MAX_LORAS, description="the LoRAs in this phase, all of them"
     )
 
     @model_validator(mode="after")
@@ -396,6 +413,11 @@ class Preset(Strict):
         [],
         max_length=MAX_STYLE_PICTURES,
         description="reference pictures in phases without a `style_picture` of their own; needs a model with an adapter",
+    )
+    lora: list[PresetLora] = Field(
+        [],
+        max_length=MAX_LORAS,
+        description="LoRAs in phases without a `lora` of their own; they fit one family of models",
     )
     fit: Literal["cover", "contain", "blur"] = Field(
         "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
@@ -572,12 +594,20 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         yield PresetError(
             f"there are more than {MAX_STYLE_PICTURES} files in all its style_picture", remedy="use the same ones again"
         )
+    loras = [preset.lora, *(phase.lora or [] for phase in preset.phase)]
+    for names in ([lora.file for lora in held] for held in loras):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield PresetError(f'lora.file = "{twice}" is there twice', remedy="give it one strength")
+    lora_files = {lora.file for held in loras for lora in held}
+    if len(lora_files) > MAX_LORAS:
+        yield PresetError(f"there are more than {MAX_LORAS} files in all its lora", remedy="use the same ones again")
     for key, file in (
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
         ("overlay.logo", preset.overlay.logo),
         ("lut", preset.lut),
         *(("style_picture.file", picture.file) for picture in pictures),
+        *(("lora.file", name) for name in sorted(lora_files)),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
@@ -640,6 +670,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "colour": Colour,
         "title": Title,
         "style_picture": StylePicture,
+        "lora": PresetLora,
     }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

@@ -23,6 +23,7 @@ from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.style import split_style
+from reactive.timeline.loras import LORAS, split_lora
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
@@ -155,7 +156,7 @@ def make_recipe(
         shots = _text(inputs.shots.path, inputs.shots.text)
     kept = settings.to_data()
     # named by a person's own paths, which a recipe must not tell
-    kept["loras"] = [_clear(PureWindowsPath(lora).name) for lora in settings.model.loras]
+    kept["loras"] = [_lora_text(*split_lora(lora)) for lora in settings.model.loras]
     told = map(split_style, settings.sources.styles)
     kept["styles"] = [f"{_clear(PureWindowsPath(name).name)}:{weight}" for name, weight in told]
     kept["adapter"] = _model_name(settings.model.adapter) if settings.model.adapter else None
@@ -287,11 +288,19 @@ def timeline_hash(timeline: Timeline) -> str:
     """Return one sha256 over everything that a timeline decides for its frames."""
     digest = hashlib.sha256(
         repr(
-            (str(timeline.fps), timeline.seed, timeline.prompts, timeline.cuts, *timeline.grounds, *timeline.styles)
+            (
+                str(timeline.fps),
+                timeline.seed,
+                timeline.prompts,
+                timeline.cuts,
+                *timeline.grounds,
+                *timeline.styles,
+                *timeline.loras,
+            )
         ).encode()
     )
     # older programs knew fewer columns; their clips keep the hash that they have
-    later = {*COLOURS, *STYLES, "palette_from", "palette_to"}
+    later = {*COLOURS, *STYLES, *LORAS, "palette_from", "palette_to"}
     for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
@@ -320,6 +329,11 @@ def _named_lora(text: str) -> Named:
 
     name, scale = parse_lora(text)
     return Named(name=_clear(PureWindowsPath(name).name), sha256=find_lora(name, scale).sha256)
+
+
+def _lora_text(name: str, strength: str) -> str:
+    base = _clear(PureWindowsPath(name).name)
+    return f"{base}:{plain(strength)}" if strength else base
 
 
 def _named_autoencoder(name: str, family: Any) -> Named:

@@ -11,6 +11,7 @@ import torch
 from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
 from reactive.diffusion.models.large_texts import LargeTexts
+from reactive.diffusion.models.varying_lora import STRENGTHS, VaryingLora, at_strengths
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
 
@@ -51,6 +52,8 @@ class Model:
         Text encoders the size of language models, which are loaded when prompts are embedded; None if they are among the parts.
     pictures
         What encodes pictures for the adapter in the network, loaded when there are some; None if it has no adapter.
+    loras
+        Its LoRAs whose strength changes, in the order of their strengths.
     scheduler
         The configuration of its scheduler.
     notes
@@ -82,6 +85,7 @@ class Model:
     memory: int = 0
     texts: LargeTexts | None = None
     pictures: LargeTexts | None = None
+    loras: tuple[VaryingLora, ...] = ()
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -154,6 +158,8 @@ class Model:
         time = self.schedule.network_time(tau).to(self.device)
         z = z.float()
         asked = self.family.ask(self, z.to(self.dtype), time, conditioning)
+        if conditioning.loras is not None:
+            asked[STRENGTHS] = conditioning.loras
         output = self._run("network", self._network, asked).float()
         alpha, sigma = (v.to(z.device).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
         if self.prediction == "v_prediction":
@@ -196,7 +202,10 @@ class Model:
         return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
 
     def _network(self, inputs: NamedTensors) -> torch.Tensor:
-        return self.family.answer(self.network, inputs)
+        if STRENGTHS not in inputs:
+            return self.family.answer(self.network, inputs)
+        with at_strengths(inputs[STRENGTHS]):
+            return self.family.answer(self.network, {name: inputs[name] for name in inputs if name != STRENGTHS})
 
     def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
         pictures = inputs["pictures"]
