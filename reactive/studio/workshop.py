@@ -160,7 +160,7 @@ class Workshop:
             file = self.project.song
         if not file:
             return
-        self._say("loading the analysis")
+        self._say("getting ready to listen")
         try:
             from reactive.studio.song import hear_song
 
@@ -270,7 +270,11 @@ class Workshop:
         changed = changed_project(self.project, preset=name)
         # raises an error if the preset is not valid
         open_preset(preset_of(self.folder, changed.preset))
-        self._save(preset=name)
+        # a macro is one of its preset
+        settings = self.project.settings
+        if name != self.project.preset:
+            settings = settings.model_copy(update={"macros": {}})
+        self._save(preset=name, settings=settings)
 
     def _settings(self, data: dict[str, Any]) -> None:
         settings = data["settings"]

@@ -134,7 +134,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         driver.execute_script(COUNT)
         driver.find_element("id", "song-file").send_keys(str(beat_wav))
         until(lambda: driver.execute_script(READY))
-        click("#to-choose")
+        click("#next")
         click('[data-name="double-exposure"]')
         until(lambda: open_project(project).preset == "double-exposure")
         click("#tab-feed")
@@ -150,6 +150,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         click("#shot-roll")
         until(lambda: driver.execute_script("return studio.lanes.shots[0].seed") != seed)
         click("#tab-render")
+        click("details.more summary")
         small_model(driver)
         until(lambda: "first frames; needs" in driver.find_element("id", "estimate").text)
         click("#begin")
@@ -223,7 +224,7 @@ def test_by_keyboard_only(project: Path, photos: list[Path], beat_wav: Path, tmp
         keyboard.tab_to("#grid-part summary")
         keyboard.press(ENTER)
         keyboard.walk()
-        keyboard.tab_to("#to-choose")
+        keyboard.tab_to("#next")
         keyboard.press(ENTER)
         until(lambda: driver.find_elements("css selector", '[data-name="drift"]'))
         keyboard.walk()
@@ -263,6 +264,8 @@ def test_by_keyboard_only(project: Path, photos: list[Path], beat_wav: Path, tmp
         keyboard.with_held(CONTROL, "z")
         until(lambda: not driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
         keyboard.with_held(ALT, "5")
+        keyboard.tab_to("details.more summary")
+        keyboard.press(ENTER)
         keyboard.tab_to("#model")
         keyboard.with_held(CONTROL, "a")
         keyboard.press("toy")
@@ -322,6 +325,33 @@ def test_two_pages_stay_in_sync_and_malicious_names_stay_text(project: Path, tmp
         assert driver.execute_script("return window.evil") is None
         assert "<img src=x" not in open_project(project).photos[0]
         assert_no_messages_or_foreign_requests(driver, url)
+
+
+def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_path: Path) -> None:
+    with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 900)) as driver:
+        driver.get(url)
+        until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
+        driver.find_element("id", "song-file").send_keys(str(beat_wav))
+        until(lambda: driver.execute_script(READY))
+        post = (
+            "fetch('/do', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
+            "body: JSON.stringify(arguments[0])})"
+        )
+        change = {"t": "do", "do": "settings", "settings": {"model": "toy", "steps": 1, "macros": {"intensity": 0.2}}}
+        driver.execute_script(post, {**change, "revision": open_project(project).revision})
+        until(lambda: open_project(project).settings.model == "toy")
+        driver.find_element("id", "tab-timeline").click()
+        driver.find_element("id", "open-preview").click()
+        until(lambda: driver.find_element("id", "player").is_displayed())
+        driver.switch_to.frame("player-frame")
+        until(lambda: driver.execute_script("return Boolean(window.reactive) && reactive.pictures.drawn > 0"))
+        assert driver.find_element("id", "control-macro.intensity").get_property("value") == "0.2"
+        driver.find_element("id", "play").click()
+        until(lambda: driver.execute_script("return reactive.clock.time") > 0.3)
+        driver.switch_to.default_content()
+        driver.find_element("id", "player-close").click()
+        assert not driver.find_element("id", "player").is_displayed()
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def render_processes(project: Path) -> list[int]:

@@ -25,7 +25,17 @@ from reactive.studio import renders
 from reactive.studio.project import open_project
 from reactive.studio.server import StudioServer
 
-GETS = ("/presets", "/library", "/lanes", "/song", "/thumb?file=a", "/poster/drift", "/renders/001/clip", "/ws")
+GETS = (
+    "/presets",
+    "/library",
+    "/places",
+    "/lanes",
+    "/song",
+    "/thumb?file=a",
+    "/poster/drift",
+    "/renders/001/clip",
+    "/ws",
+)
 POSTS = ("/do", "/render", "/estimate", "/preview", "/upload?as=song&name=a.wav")
 
 

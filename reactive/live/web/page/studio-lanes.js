@@ -1,7 +1,7 @@
 // The timeline: waveform, parts, phases, shots and prompts over the whole song, on one canvas.
 
-import {LANES, lastBefore, paint, paintOver, placed} from "/page/studio-paint.js";
-import {Tiles} from "/page/studio-tiles.js";
+import {LANES, lastBefore, paint, paintOver, placed} from "./studio-paint.js";
+import {Tiles} from "./studio-tiles.js";
 
 const NEAREST = 1.5;
 // for so long after a move the next one may follow: pictures come first, sharpness second

@@ -1,6 +1,6 @@
 // What the timeline shows, painted into any context: a view is the time at its left edge, its span in seconds, its width and height.
 
-import {colourOf} from "/page/lanes.js";
+import {colourOf} from "./lanes.js";
 
 const FONT = "system-ui, \"DejaVu Sans\", sans-serif";
 export const LANES = {ruler: [0, 22], wave: [22, 84], parts: [110, 22], phases: [136, 24], shots: [164, 64], prompts: [232, 84]};
