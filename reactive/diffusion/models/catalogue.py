@@ -33,7 +33,7 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems`` or ``lyrics`` for models that extract those.
+        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems``, ``lyrics`` or ``depth`` for models that extract those.
     family, also
         Which models it belongs to, and others with the same latents.
     about, licence
