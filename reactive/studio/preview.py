@@ -97,6 +97,6 @@ def preview_arguments(folder: Path, project: Project) -> list[str]:
     for option, files in (("--photo", project.photos), ("--video", project.videos)):
         for file in files:
             told += [option, str(inside(folder, file))]
-    for name, share in settings.macros.items():
-        told += ["--macro", f"{name}={share:g}"]
+    for name, place in settings.macros.items():
+        told += ["--macro", f"{name}={place:g}"]
     return told
