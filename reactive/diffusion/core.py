@@ -19,6 +19,7 @@ from reactive.diffusion.backend.parallel import BatchSplitter, part_count
 from reactive.diffusion.backend.transfer import stacked
 from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.control import ControlBank, ControlInput
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.sampling import sample
 
@@ -41,6 +42,8 @@ class FrameRequest:
         Whether the prompts mix along the arc between them.
     style
         The weight of each of the clip's reference pictures; empty for none.
+    controls
+        The weight and picture of each of the clip's controls; empty for none.
     """
 
     prompt_from: int
@@ -51,6 +54,7 @@ class FrameRequest:
     source: torch.Tensor | None = None
     slerp: bool = False
     style: tuple[float, ...] = ()
+    controls: tuple[ControlInput, ...] = ()
 
 
 class Core:
@@ -70,6 +74,8 @@ class Core:
         How many pictures are encoded or decoded at once; 0: all of the batch.
     styles
         The clip's reference pictures; None if there are none.
+    controls
+        The clip's controls; None if there are none.
     """
 
     def __init__(
@@ -82,10 +88,12 @@ class Core:
         height: int,
         slices: int = 0,
         styles: StyleBank | None = None,
+        controls: ControlBank | None = None,
     ) -> None:
         self.model = model.at_size(width, height)
         self.bank = bank
         self.styles = styles
+        self.controls = controls
         self.batch = batch
         self.slices = slices
         self.width = width
@@ -155,11 +163,13 @@ class Core:
             conditioning = self.styles.beside(conditioning, shares)
             negative = self.styles.beside(negative, shares, empty=True)
         conditioning, negative = conditioning.to(model.dtype), negative.to(model.dtype)
+        size = (self.width, self.height)
+        steering = self.controls.inputs(model, [r.controls for r in padded], size) if self.controls else None
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return model.predict_x0_guided(latents, tau, conditioning, negative)
+            return model.predict_x0_guided(latents, tau, conditioning, negative, steering)
 
         return sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
 

@@ -1,4 +1,4 @@
-"""Models, LoRAs, small autoencoders and adapters that have a short name, and the defaults that a checkpoint brings along.
+"""Models, LoRAs, small autoencoders, adapters and control networks that have a short name, and the defaults that a checkpoint brings along.
 
 Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
 on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
@@ -33,7 +33,7 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems`` or ``lyrics`` for models that extract those.
+        ``model``, ``lora``, ``vae``, ``adapter`` or ``control``; ``stems`` or ``lyrics`` for models that extract those.
     family, also
         Which models it belongs to, and others with the same latents.
     about, licence
@@ -49,7 +49,9 @@ class CatalogueEntry:
     card
         The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
     width
-        Of an adapter, the channels of the texts of models that it is for.
+        Of an adapter or control network, the channels of the texts of models that it is for.
+    shows
+        Of a control network, what its pictures show: ``canny``, ``depth``, ...; one for several kinds has several.
     sell
         Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
@@ -68,6 +70,7 @@ class CatalogueEntry:
     config: str = ""
     card: int = 0
     width: int = 0
+    shows: tuple[str, ...] = ()
     sell: str = ""
     also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +80,7 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
     """Return what ``catalogue.json`` lists; lists in it are tuples here, so that nobody changes them."""
     listed = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     for entry in listed:
-        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also")}
+        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also", "shows")}
         defaults = entry.get("defaults", {})
         entry["defaults"] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()
@@ -106,6 +109,15 @@ def small_autoencoder(family: str) -> CatalogueEntry | None:
 def style_adapter(family: str) -> CatalogueEntry | None:
     """Return the adapter by which a family takes the style of pictures, None if there is none."""
     return next((entry for entry in ENTRIES if entry.kind == "adapter" and entry.family == family), None)
+
+
+def control_network(family: str, kind: str, width: int = 0) -> CatalogueEntry | None:
+    """Return a family's usual control network for pictures of a kind, and texts of a width if it is known; None if there is none."""
+    for entry in ENTRIES:
+        if entry.kind == "control" and entry.family == family and kind in entry.shows:
+            if not width or not entry.width or width == entry.width:
+                return entry
+    return None
 
 
 def find_entry(name: str) -> CatalogueEntry | None:
