@@ -50,7 +50,8 @@ class Palettes:
 
     def _request(self, prompt: int, frame: int) -> FrameRequest:
         noises = self.scene.noises(frame, self.core.noises_per_picture)
-        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=self.scene.style(frame))
+        scene = self.scene
+        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=scene.style(frame), controls=scene.controls(frame))
 
 
 def keep_palette(

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from reactive.diffusion.calibration import pace_of
+from reactive.diffusion.controls import ControlPictures
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.models.control import ControlInput
 from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
@@ -139,6 +141,8 @@ class SceneInputs:
         As in `Sources`.
     first
         The number that the timeline's first frame has in the song, if the timeline is part of a stream.
+    control
+        The pictures whose shapes are kept; None if there are none.
     """
 
     timeline: Timeline
@@ -146,6 +150,7 @@ class SceneInputs:
     photos: Mapping[int, torch.Tensor]
     videos: Mapping[int, MovingSource] = field(default_factory=dict)
     first: int = 0
+    control: ControlPictures | None = None
 
     def seconds(self, position: int | Fraction) -> Fraction:
         """Return the time of the song at a position counted in frames."""
@@ -169,6 +174,12 @@ class SceneInputs:
         """Return the weights of the reference pictures in a frame."""
         return styles_at(self.timeline.columns, frame, len(self.timeline.styles))
 
+    def controls(self, frame: int, position: int | Fraction | None = None) -> tuple[ControlInput, ...]:
+        """Return what the controls do to a frame; films are read at a position counted in frames, if it is not the frame."""
+        if self.control is None:
+            return ()
+        return self.control.at(frame, self.film_seconds(frame if position is None else position))
+
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""
         columns = self.timeline.columns
@@ -189,6 +200,7 @@ def scene_inputs(
     videos: Mapping[int, MovingSource] | None = None,
     *,
     pace: float | None = None,
+    control: ControlPictures | None = None,
 ) -> SceneInputs:
     """Return the inputs of requests for a core's model and imagine-size.
 
@@ -198,10 +210,12 @@ def scene_inputs(
         As in `Sources`.
     pace
         The pace of the model's walk. Default: what is known or measured of the model.
+    control
+        The pictures whose shapes are kept.
     """
     model = core.model
     if pace is None:
         pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return SceneInputs(timeline, noise, photos, videos or {})
+    return SceneInputs(timeline, noise, photos, videos or {}, control=control)

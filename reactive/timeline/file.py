@@ -31,14 +31,15 @@ from reactive.jsonfile import (
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.control_pictures import CONTROLS, is_control_name
 from reactive.timeline.framing import COVER, FITS, Framing
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another, 5 has
-# reference pictures; the earliest possible version is written
-VERSIONS = (1, 2, 3, 4, 5)
+# reference pictures, 6 has pictures whose shapes are kept; the earliest possible version is written
+VERSIONS = (1, 2, 3, 4, 5, 6)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -67,6 +68,7 @@ _KEYS = {
     "grounds",
     "palettes",
     "styles",
+    "controls",
     "fit",
     "focus",
     "prompts",
@@ -85,8 +87,10 @@ def timeline_to_text(timeline: Timeline) -> str:
     version = VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1]
     if "seed_from" not in left_out:
         version = VERSIONS[3]
+    if timeline.styles:
+        version = VERSIONS[4]
     head = {
-        "version": VERSIONS[4] if timeline.styles else version,
+        "version": VERSIONS[5] if timeline.controls else version,
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -114,6 +118,8 @@ def timeline_to_text(timeline: Timeline) -> str:
         head |= {"grounds": list(timeline.grounds)}
     if timeline.styles:
         head["styles"] = list(timeline.styles)
+    if timeline.controls:
+        head["controls"] = list(timeline.controls)
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
@@ -209,6 +215,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
     grounds = read_texts({"grounds": [], **data}, "grounds", most=MAX_NAMES, longest=MAX_TEXT)
     styles = read_texts({"styles": [], **data}, "styles", most=len(STYLES), longest=MAX_TEXT)
+    controls = read_texts({"controls": [], **data}, "controls", most=len(CONTROLS), longest=MAX_TEXT)
     negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
         raise InvalidValue("prompts and phases must not be empty")
@@ -224,6 +231,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("videos", videos),
         ("grounds", grounds),
         ("styles", styles),
+        ("controls", controls),
     ):
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
@@ -238,6 +246,10 @@ def _checked(data: dict[str, Any]) -> Timeline:
         raise InvalidValue("styles must be names of files, without folders")
     if any(columns[name].any() for name in STYLES[len(styles) :]):
         raise InvalidValue("a column of a style has no picture in styles")
+    if not all(is_control_name(name) for name in controls):
+        raise InvalidValue("controls must be kinds with names of files, without folders")
+    if any(columns[name].any() for name in CONTROLS[len(controls) :]):
+        raise InvalidValue("a column of a control has no entry in controls")
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -263,6 +275,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         palettes=palettes,
         grounds=tuple(grounds),
         styles=tuple(styles),
+        controls=tuple(controls),
         framing=_framing(data),
     )
 
@@ -341,6 +354,7 @@ def _columns(
         ("palette_to", -1, palettes - 1),
         *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),
         *((name, *LIMITS["style_picture.weight"]) for name in STYLES),
+        *((name, *LIMITS["control.weight"]) for name in CONTROLS),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
         ("morph", 0, 1),

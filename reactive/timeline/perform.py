@@ -18,9 +18,10 @@ from reactive.audio.grid import grid_of
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, StylePicture
+from reactive.preset.schema import ControlPicture, Preset, StylePicture
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.control_pictures import CONTROLS, with_control_pictures
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
 from reactive.timeline.films import Footage
@@ -122,6 +123,7 @@ class Stage:
     choose: Choose | None = None
     footage: Sequence[Footage | None] = ()
     styles: Sequence[StylePicture] = ()
+    control_pictures: Sequence[ControlPicture] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -204,6 +206,7 @@ class Stage:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
             preset = with_styles(apply_controls(self.presets[state.preset], controls), self.styles)
+            preset = with_control_pictures(preset, self.control_pictures)
             options: dict[str, Any] = {
                 "samples": self.samples,
                 "fps": self.fps,
@@ -303,6 +306,13 @@ def joined(
             f"the presets of this take have more than {len(STYLES)} pictures that steer the style", remedy="use fewer"
         )
     new = replace(new, columns=renumbered(new.columns, style_number.tolist()))
+    shapes, shape_number = _merged(old.controls, new.controls)
+    if len(shapes) > len(CONTROLS):
+        raise PresetError(
+            f"the presets of this take have more than {len(CONTROLS)} pictures whose shapes are kept",
+            remedy="use fewer",
+        )
+    new = replace(new, columns=renumbered(new.columns, shape_number.tolist(), CONTROLS))
     palettes, palette_number = _merged(old.palettes, new.palettes)
     # the last one is for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
@@ -347,6 +357,7 @@ def joined(
         grounds=grounds,
         palettes=palettes,
         styles=styles,
+        controls=shapes,
     )
 
 
@@ -438,12 +449,13 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
     held = renumbered(old.columns, _merged(timeline.styles, old.styles)[1].tolist())
+    held = renumbered(held, _merged(timeline.controls, old.controls)[1].tolist(), CONTROLS)
     index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
         if name in _FROZEN
-        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "dissolve", "morph")))
+        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "control_", "dissolve", "morph")))
     ]
     for name in names:
         value = held[name][at]

@@ -1,4 +1,4 @@
-"""Models, LoRAs, small autoencoders, adapters and control networks that have a short name, and the defaults that a checkpoint brings along.
+"""Everything that has a short name (models, LoRAs, small autoencoders, adapters), and the defaults that a checkpoint brings along.
 
 Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
 on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
@@ -114,9 +114,9 @@ def style_adapter(family: str) -> CatalogueEntry | None:
 def control_network(family: str, kind: str, width: int = 0) -> CatalogueEntry | None:
     """Return a family's usual control network for pictures of a kind, and texts of a width if it is known; None if there is none."""
     for entry in ENTRIES:
-        if entry.kind == "control" and entry.family == family and kind in entry.shows:
-            if not width or not entry.width or width == entry.width:
-                return entry
+        fits = not width or not entry.width or width == entry.width
+        if entry.kind == "control" and entry.family == family and kind in entry.shows and fits:
+            return entry
     return None
 
 

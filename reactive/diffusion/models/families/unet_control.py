@@ -72,9 +72,10 @@ def prepare(network: Any) -> None:
     network.controlnet_cond_embedding = torch.nn.Identity()
     network.swapped = network.config.controlnet_conditioning_channel_order == "bgr"
     network.register_to_config(controlnet_conditioning_channel_order="rgb")
+    masked = MaskedTexts()  # type: ignore[no-untyped-call]
     network.set_attn_processor(
         {
-            name: MaskedTexts() if name.endswith("attn2.processor") else processor
+            name: masked if name.endswith("attn2.processor") else processor
             for name, processor in network.attn_processors.items()
         }
     )
