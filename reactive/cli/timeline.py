@@ -13,6 +13,7 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
+    control_option,
     counted,
     errors,
     fps_option,
@@ -46,6 +47,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @macro_option
 @lyrics_option
 @style_option
+@control_option
 @video_options
 @shots_option
 @no_shots_option
@@ -76,6 +78,7 @@ def timeline(
     seed: int,
     photos: tuple[Path, ...],
     styles: tuple[str, ...],
+    controls: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
@@ -138,6 +141,7 @@ def timeline(
             macros=turned,
             lyrics=lines,
             styles=styles,
+            controls=controls,
         )
         if shots_path:
             from reactive.media.identity import carry_over

@@ -148,6 +148,21 @@ def _beside(kind: str, subject: Path, given: Sequence[Path], folders: Sequence[P
     )
 
 
+def control_notes(timeline: Timeline) -> list[str]:
+    """Return a line for each control that counts where there is nothing whose shapes it could keep."""
+    columns, notes = timeline.columns, []
+    nothing = (columns["source"] < 0) & (columns["guide"] < 0) & (columns["ground"] < 0)
+    for number, name in enumerate(timeline.controls):
+        kind, _, file = name.partition(":")
+        counts = columns[CONTROLS[number]] > 0
+        if not file and (missing := int((counts & nothing).sum())):
+            where = "nowhere" if missing == counts.sum() else f"not in {missing} of {timeline.frames} frames"
+            notes.append(
+                f"--control {kind} counts {where}: no photograph, film or ground is there; name one with {kind}:FILE"
+            )
+    return notes
+
+
 class ControlPictures:
     """The control pictures of a timeline at the size that the model works at.
 
@@ -165,6 +180,8 @@ class ControlPictures:
         Width and height.
     background
         Red, green and blue, 0 to 255, that show where a picture is transparent.
+    like
+        Those of another timeline in the same size: open films are shared.
     """
 
     def __init__(
@@ -177,6 +194,7 @@ class ControlPictures:
         *,
         size: tuple[int, int],
         background: tuple[int, int, int] = BLACK,
+        like: ControlPictures | None = None,
     ) -> None:
         self.timeline = timeline
         self.kinds = networks_of(timeline)
@@ -184,7 +202,7 @@ class ControlPictures:
         self.subjects = subjects
         self.photos, self.videos = photos, videos
         self.size, self.background = size, background
-        self._films: dict[tuple[Path, Window | None], VideoSource] = {}
+        self._films: dict[tuple[Path, Window | None], VideoSource] = like._films if like else {}
         self._windows: dict[int, Window] = {}
         self._grounds: dict[int, tuple[tuple[float, float], bool]] = {}
         self._known: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
@@ -278,7 +296,7 @@ class ControlPictures:
         if subject == NO_SUBJECT or subject >= len(self.subjects):
             return None
         file, aspect = self.subjects[subject], self.size[0] / self.size[1]
-        if not file.path.name:
+        if not file.path.is_file():
             # frames of a person's own have no file
             return None
         if subject not in self._windows:
