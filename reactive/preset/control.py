@@ -12,7 +12,10 @@ from reactive.errors import PresetError
 from reactive.preset.schema import ControlPicture
 
 USUAL = "1"
-_SUFFIX = re.compile(r"\.[A-Za-z]\w{1,4}$")
+# what pictures and films end in; no signal does
+_SUFFIX = re.compile(
+    r"\.(jpe?g|png|webp|tiff?|bmp|heic|heif|avif|mp4|mov|mkv|webm|m4v|avi|mts|m2ts|ts|mpe?g|3gp|wmv)$", re.IGNORECASE
+)
 
 
 def split_control(text: str) -> tuple[str, str, str]:
@@ -28,7 +31,7 @@ def split_control(text: str) -> tuple[str, str, str]:
     # a drive letter's colon is followed by a path
     if colon and not (len(name) == 1 and name.isalpha()):
         return kind, name, weight.strip() or USUAL
-    if _SUFFIX.search(rest) and not _is_weight(rest):
+    if _SUFFIX.search(rest):
         return kind, rest, USUAL
     return kind, "", rest.strip() or USUAL
 
@@ -51,7 +54,8 @@ def control_pictures(texts: Sequence[str]) -> list[ControlPicture]:
         kind, name, weight = split_control(text)
         where = f"--control {text}"
         try:
-            found.append(_checked(kind, name, weight))
+            told = {"kind": kind, "file": Path(name).name, "weight": weight}
+            found.append(ControlPicture.model_validate(told, context={"macros": frozenset()}))
         except ValidationError as problem:
             error = problem.errors()[0]
             if error["loc"] == ("kind",):
@@ -65,16 +69,3 @@ def control_pictures(texts: Sequence[str]) -> list[ControlPicture]:
                 f'"{weight}": {what}', where=where, remedy=remedy or "write for instance canny:0.8"
             ) from None
     return found
-
-
-def _checked(kind: str, name: str, weight: str) -> ControlPicture:
-    told = {"kind": kind, "file": Path(name).name, "weight": weight}
-    return ControlPicture.model_validate(told, context={"macros": frozenset()})
-
-
-def _is_weight(text: str) -> bool:
-    try:
-        _checked("canny", "", text)
-    except ValidationError:
-        return False
-    return True

@@ -211,11 +211,12 @@ def _control_with_folder(text: str, files: Mapping[str, Path]) -> str:
 def _control_models(recipe: Recipe, given: Sequence[str], places: Sequence[Path]) -> tuple[str, ...]:
     """Return a recipe's control networks: those that are named now, else the folders of their names among places, else the names."""
     told = recipe.settings.get("control_models", [])
-    if not isinstance(told, list) or not all(isinstance(text, str) for text in told):
+    names = [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
+    if names != told:
         raise ReactiveError("the recipe's control_models can't be used", remedy="do not trust this clip")
     named = dict(split_network(text) for text in given)
     found = []
-    for kind, name in map(split_network, told):
+    for kind, name in map(split_network, names):
         chosen = named.get(kind) or (_placed(name, "control_models", places) if name else "")
         found.append(f"{kind}={chosen}" if chosen else kind)
     return tuple(found)

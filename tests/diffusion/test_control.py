@@ -350,3 +350,33 @@ def test_a_picture_that_is_missing_does_not_count(tmp_path: Path) -> None:
     free = ours(model, [(0.0,)] * 2, drawn(2))
     assert torch.equal(shown[0], free[0])
     assert not torch.equal(shown[1], free[1])
+
+
+def test_the_memory_of_a_control_network_is_counted(tmp_path: Path) -> None:
+    from reactive.diffusion.backend.shapes import needs_of
+    from reactive.memory_table import needs_table
+
+    assert (needs_table("sd15")["control_gib"], needs_table("sdxl")["control_gib"]) == (0.67, 2.33)
+    assert needs_table("flux-dev")["control_gib"] is None
+    folder = saved(tmp_path, "sd")
+    told = [f"{kind}={save_control(tmp_path / 'canny', folder)}" for kind in ("canny", "edges")]
+    plain, with_it = load_model(folder), load_model(folder, controls=told)
+    assert plain.family.control is not None
+    weights = sum(part.numel() * part.element_size() for part in with_it.controls["canny"].parameters())
+    # it is loaded once for both
+    assert needs_of(with_it).network_bytes - needs_of(plain).network_bytes == weights
+    # what it adds to the network's blocks is kept while that computes
+    network = plain.network
+    blocks: list[int] = []
+    for part in (network.conv_in, *network.down_blocks):
+        part.register_forward_hook(
+            lambda _, __, made: blocks.extend(
+                [made.numel()] if torch.is_tensor(made) else [one.numel() for one in made[1]]
+            )
+        )
+    network.mid_block.register_forward_hook(lambda _, __, made: blocks.append(made.numel()))
+    ours(plain, [()], drawn(1), kinds=())
+    evaluations = plain.steps * (1 if plain.guidance <= 1 else 2)
+    assert sum(blocks) == evaluations * plain.family.control.kept(network.config, 64)
+    more = needs_of(with_it).evaluation(64, 64, 1) - needs_of(plain).evaluation(64, 64, 1)
+    assert more > plain.family.control.kept(network.config, 64)

@@ -218,12 +218,19 @@ class Control:
     steer
         The family's inputs with those added that steer it. Each control is its network, what its pictures show, its hint, and
         the weight of each item, [n].
+    kept
+        How many numbers one control adds for one picture, which are kept while the network computes: by the network's configuration
+        and the number of latents.
+    numbers
+        How many weights the usual control network has for a family's network, which may be without memory.
     """
 
     classes: tuple[str, ...]
     misfit: Callable[[Any, Config, str], str]
     hint: Callable[[FamilyModel, Any, str, torch.Tensor], torch.Tensor]
     steer: Callable[[Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], dict[str, Any]], dict[str, Any]]
+    kept: Callable[[Config, int], float]
+    numbers: Callable[[Any], int]
     prepare: Callable[[Any], None] = _as_it_is
 
 

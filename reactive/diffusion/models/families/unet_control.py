@@ -81,6 +81,29 @@ def prepare(network: Any) -> None:
     )
 
 
+def kept(config: Config, latents: int) -> float:
+    """Return how many numbers a control network adds to a U-Net's blocks for one picture; see `Control.kept`."""
+    widths, layers = [int(width) for width in config["block_out_channels"]], int(config.get("layers_per_block", 2))
+    pixels = float(latents)
+    total = widths[0] * pixels
+    for level, width in enumerate(widths):
+        total += layers * width * pixels
+        if level < len(widths) - 1:
+            pixels /= 4
+            total += width * pixels
+    # and the middle
+    return total + widths[-1] * pixels
+
+
+def numbers(network: Any) -> int:
+    """Return how many weights the usual control network of a U-Net has; see `Control.numbers`."""
+    from diffusers import ControlNetModel
+
+    with torch.device("meta"):
+        made = ControlNetModel.from_unet(network, load_weights_from_unet=False)
+    return sum(weight.numel() for weight in made.parameters())
+
+
 def hint(model: FamilyModel, network: Any, kind: str, pictures: torch.Tensor) -> torch.Tensor:
     """Return what a control network reads in pictures; see `Control.hint`."""
     del model, kind
@@ -110,5 +133,11 @@ def steer(controls: Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], asked
 
 
 UNET_CONTROL = Control(
-    classes=("ControlNetModel", "ControlNetUnionModel"), misfit=misfit, hint=hint, steer=steer, prepare=prepare
+    classes=("ControlNetModel", "ControlNetUnionModel"),
+    misfit=misfit,
+    hint=hint,
+    steer=steer,
+    kept=kept,
+    numbers=numbers,
+    prepare=prepare,
 )
