@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,13 +24,11 @@ from reactive.media.video import open_film
 from reactive.sources.footage import FILMS
 from reactive.sources.ground import GroundFile, ground_files, load_ground
 from reactive.sources.imagery import SUFFIXES
+from reactive.sources.moving import MovingSource
 from reactive.sources.photo import crop_of, framed
 from reactive.sources.video import VideoSource, salient_window, scaled
 from reactive.timeline.control_pictures import CONTROLS, FOUND, PLAIN, controls_at, network_kind
 from reactive.timeline.timeline import Timeline
-
-if TYPE_CHECKING:
-    from reactive.diffusion.scene import MovingSource
 
 NO_SUBJECT = -1
 # the thresholds that control networks were trained with (Zhang et al. 2023)

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,28 +20,13 @@ from reactive.diffusion.controls import ControlPictures
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.models.control import ControlInput
 from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
+from reactive.sources.moving import MovingSource as MovingSource
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.framing import COVER, Framing
 from reactive.timeline.styles import styles_at
 from reactive.timeline.timeline import NO_SEED, Timeline
-
-
-class MovingSource(Protocol):
-    """Pictures that depend on the time of the song: a film, or frames of one's own."""
-
-    def at(self, seconds: Fraction) -> np.ndarray:
-        """Return the picture at a time of the song, uint8 [height, width, 3] at the imagine-size."""
-
-    def number_at(self, seconds: Fraction) -> int:
-        """Return the number of that picture; it falls when the source begins again."""
-
-    def picture(self, number: int) -> np.ndarray:
-        """Return the picture of a number, uint8 [height, width, 3]."""
-
-    def close(self) -> object:
-        """Close open files."""
 
 
 @dataclass(frozen=True)
