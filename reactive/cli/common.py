@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from reactive.cli.numbers import MAX_SEED, FloatOption, IntOption
-from reactive.errors import ReactiveError, foreseen
+from reactive.errors import PresetError, ReactiveError, foreseen
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
@@ -311,7 +311,12 @@ background_option = click.option(
 )
 _WEIGHTS = (
     click.option(
-        "--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated."
+        "--lora",
+        "loras",
+        multiple=True,
+        metavar="FILE[:S]",
+        help="A LoRA and its strength: a number from -4 to 4, or an expression, as 0.2+0.8*drop, which changes it from frame to "
+        "frame; may be repeated.",
     ),
     click.option(
         "--vae",
@@ -390,9 +395,25 @@ def check_loras(options: Mapping[str, Any]) -> None:
     """Refuse an invalid strength of a LoRA; torch is only loaded if there is one."""
     if options["loras"]:
         from reactive.diffusion.models.lora import parse_lora
+        from reactive.timeline.loras import lora_strengths
 
         for lora in options["loras"]:
             parse_lora(lora)
+        lora_strengths(options["loras"])
+
+
+def check_varying(loras: Sequence[str]) -> None:
+    """Refuse LoRAs whose strength is not an expression, or is not a valid one."""
+    from reactive.timeline.loras import lora_strengths, split_lora, varies
+
+    for lora in loras:
+        if not varies(split_lora(lora)[1]):
+            raise PresetError(
+                "has no expression as strength",
+                where=f"--lora {lora}",
+                remedy="write for instance film.safetensors:0.2+0.8*drop; a number is given to `reactive run`",
+            )
+    lora_strengths(loras)
 
 
 def check_styles(options: Mapping[str, Any]) -> None:

@@ -78,6 +78,9 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option(
     "--port", type=IntOption(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
 )
+@click.option(
+    "--framed-by", type=IntOption(1, 65535), hidden=True, help="Let the page at this port show this one in a frame."
+)
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
     "--takes", type=click.Path(path_type=Path), default=Path(), help="Folder for takes. Default: the one you are in."
@@ -89,6 +92,12 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--midi", metavar="PORT", help='Be moved by MIDI: part of the port\'s name, or "any".')
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
+)
+@click.option(
+    "--print-midi-map",
+    "printing",
+    is_flag=True,
+    help="Print what --midi-map gives as a file to share, or one to begin with.",
 )
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of the page, as a TOML file.")
 @click.option(
@@ -110,7 +119,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 )
 @click.option("--output-size", metavar="WxH", help="Size of those outputs. Default: the clip's.")
 @json_option
-def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
+def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **options: Any) -> None:
     """Play SONG in the browser with the pictures that are being imagined, or hear a live input.
 
     \b
@@ -123,6 +132,12 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview song.wav --keys my-keys.toml
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
+    if printing:
+        with errors(as_json, USAGE):
+            from reactive.live.control.midi import read_mapping
+
+            click.echo(read_mapping(options["mapping"]).text(), nl=False)
+        return
     # the first message comes before torch is loaded, which takes seconds
     tell = _progress(shown=not as_json)
     tell("starting")
@@ -158,6 +173,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             "others": options["others"],
             "host": options["host"],
             "port": options["port"],
+            "framed_by": options["framed_by"],
             "io_options": io_options,
             "ready": _teller(song, as_json, io_options),
             "doing": tell,

@@ -51,9 +51,9 @@ from reactive.cli.common import (
 )
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
+from reactive.video.codec import SUFFIXES
 
 LEAST_TIMED = 96
-SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv"}
 
 
 @click.command()
@@ -207,7 +207,6 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     _check_usage(songs, output, options)
     project = Path(songs[0]) if len(songs) == 1 and (Path(songs[0]) / "project.toml").is_file() else None
     if project is not None:
-        output = output or Path(project.absolute().name + SUFFIXES[options["codec"]])
         with errors(as_json):
             songs, base = _project(project)
     with errors(as_json, USAGE):
@@ -215,6 +214,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
         chosen = [settings_of(song, options) for song in songs]
     if project is not None:
         chosen = [base.changed(**_said_by_options(chosen[0]))]
+        output = output or Path(project.absolute().name + SUFFIXES[chosen[0].encoding.codec])
     with errors(as_json):
         told = hearing()
         chosen = [settings.changed(hearing=told) for settings in chosen]

@@ -151,6 +151,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             lyrics=lines,
             styles=options["styles"],
             controls=options["controls"],
+            loras=options["loras"],
         )
         before = apply_shots(decided, analysis, shot_edits).shots
         names = [*options["chosen"], *(shot_at(seconds, before, decided.fps).name for seconds in times)]

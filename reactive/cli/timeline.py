@@ -13,6 +13,7 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
+    check_varying,
     control_option,
     counted,
     errors,
@@ -69,6 +70,13 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
     help="The rendered clip that .otio refers to. Default: ./<song>.mp4.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
+@click.option(
+    "--lora",
+    "loras",
+    multiple=True,
+    metavar="FILE:S",
+    help="A LoRA and an expression for its strength, as film.safetensors:0.2+0.8*drop; may be repeated.",
+)
 @hearing_options
 @json_option
 def timeline(
@@ -79,6 +87,7 @@ def timeline(
     photos: tuple[Path, ...],
     styles: tuple[str, ...],
     controls: tuple[str, ...],
+    loras: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
@@ -106,6 +115,7 @@ def timeline(
 
         with errors(as_json, USAGE):
             rate = frame_rate(fps)
+            check_varying(loras)
             knobs = parse_macros(macros)
         opened = open_preset(preset)
         wanted = opened.preset
@@ -142,6 +152,7 @@ def timeline(
             lyrics=lines,
             styles=styles,
             controls=controls,
+            loras=loras,
         )
         if shots_path:
             from reactive.media.identity import carry_over

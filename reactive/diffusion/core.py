@@ -8,7 +8,7 @@ neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class FrameRequest:
         The weight of each of the clip's reference pictures; empty for none.
     controls
         The weight and picture of each of the clip's controls; empty for none.
+    loras
+        The strength of each of the model's LoRAs whose strength changes; empty for 0.
     """
 
     prompt_from: int
@@ -55,6 +57,7 @@ class FrameRequest:
     slerp: bool = False
     style: tuple[float, ...] = ()
     controls: tuple[ControlInput, ...] = ()
+    loras: tuple[float, ...] = ()
 
 
 class Core:
@@ -156,13 +159,18 @@ class Core:
         """Return the denoised latents of requests, [n, channels, height, width] in latent pixels."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
-        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
-        negative = self.bank.mix_negative(before, after, weight)
+        slerp = np.array([r.slerp for r in padded])
+        loras = None
+        if model.loras:
+            strengths = [r.loras or (0.0,) * len(model.loras) for r in padded]
+            loras = torch.tensor(strengths, dtype=torch.float32).to(model.device)
+        conditioning = self.bank.mix(before, after, weight, slerp, loras)
+        negative = self.bank.mix_negative(before, after, weight, loras)
         if self.styles is not None:
             shares = [r.style for r in padded]
             conditioning = self.styles.beside(conditioning, shares)
             negative = self.styles.beside(negative, shares, empty=True)
-        conditioning, negative = conditioning.to(model.dtype), negative.to(model.dtype)
+        conditioning, negative = (replace(part.to(model.dtype), loras=loras) for part in (conditioning, negative))
         size = (self.width, self.height)
         steering = self.controls.inputs(model, [r.controls for r in padded], size) if self.controls else None
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)

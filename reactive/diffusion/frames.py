@@ -31,6 +31,7 @@ def frame_request(scene: SceneInputs, frame: int, noises: int) -> FrameRequest:
         slerp=bool(columns["slerp"][frame]),
         style=scene.style(frame),
         controls=scene.controls(frame),
+        loras=scene.loras(frame),
     )
     return morphed(scene, own, frame)
 

@@ -60,6 +60,7 @@ def next_shot_request(
         slerp=bool(columns["slerp"][begin]),
         style=scene.style(begin),
         controls=scene.controls(begin, frame if position is None else position),
+        loras=scene.loras(begin),
     )
 
 
@@ -96,6 +97,7 @@ def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | F
         strength=own.strength + (other.strength - own.strength) * weight,
         style=tuple(a + (b - a) * weight for a, b in zip(own.style, other.style, strict=True)),
         controls=tuple(between(own.controls, other.controls, weight)),
+        loras=tuple(a + (b - a) * weight for a, b in zip(own.loras, other.loras, strict=True)),
         noises=tuple(turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
         # if only one has a source, the other's strength 1 hides it
         source=torch.lerp(sources[0], sources[-1], weight) if sources else None,

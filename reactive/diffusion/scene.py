@@ -20,11 +20,13 @@ from reactive.diffusion.controls import ControlPictures
 from reactive.diffusion.core import Core, from_bytes
 from reactive.diffusion.models.control import ControlInput
 from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
+from reactive.errors import ModelError
 from reactive.sources.moving import MovingSource as MovingSource
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
 from reactive.timeline.framing import COVER, Framing
+from reactive.timeline.loras import LORAS, loras_at
 from reactive.timeline.styles import styles_at
 from reactive.timeline.timeline import NO_SEED, Timeline
 
@@ -127,6 +129,8 @@ class SceneInputs:
         The number that the timeline's first frame has in the song, if the timeline is part of a stream.
     control
         The pictures whose shapes are kept; None if there are none.
+    lora_names
+        The model's LoRAs whose strength changes.
     """
 
     timeline: Timeline
@@ -135,6 +139,7 @@ class SceneInputs:
     videos: Mapping[int, MovingSource] = field(default_factory=dict)
     first: int = 0
     control: ControlPictures | None = None
+    lora_names: tuple[str, ...] = ()
 
     def seconds(self, position: int | Fraction) -> Fraction:
         """Return the time of the song at a position counted in frames."""
@@ -163,6 +168,12 @@ class SceneInputs:
         if self.control is None:
             return ()
         return self.control.at(frame, self.film_seconds(frame if position is None else position))
+
+    def loras(self, frame: int) -> tuple[float, ...]:
+        """Return the strengths in a frame of the model's LoRAs whose strength changes."""
+        timeline = self.timeline
+        own = dict(zip(timeline.loras, loras_at(timeline.columns, frame, len(timeline.loras)), strict=True))
+        return tuple(own.get(name, 0.0) for name in self.lora_names)
 
     def noises(self, frame: int, count: int, *, seed: int | None = None) -> tuple[torch.Tensor, ...]:
         """Return the noise of a frame's walk, one for each of `count` steps; `seed` replaces the frame's own."""
@@ -196,10 +207,23 @@ def scene_inputs(
         The pace of the model's walk. Default: what is known or measured of the model.
     control
         The pictures whose shapes are kept.
+
+    Raises
+    ------
+    ModelError
+        If the model was loaded without one of the timeline's LoRAs.
     """
     model = core.model
+    names = tuple(lora.name for lora in model.loras)
+    for number, name in enumerate(timeline.loras):
+        if name not in names and timeline.columns[LORAS[number]].any():
+            raise ModelError(
+                f"was loaded without the LoRA {name}, whose strength changes",
+                where=model.name,
+                remedy=f"load it with --lora {name}:preset",
+            )
     if pace is None:
         pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return SceneInputs(timeline, noise, photos, videos or {}, control=control)
+    return SceneInputs(timeline, noise, photos, videos or {}, control=control, lora_names=names)

@@ -30,6 +30,7 @@ from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.preset.library import open_preset
 from reactive.render.footage import footage_of
+from reactive.render.loras import with_loras
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.steering import with_adapter, with_controls
@@ -168,6 +169,9 @@ def load_material(
     ReactiveError
         If an input can't be used.
     """
+    preset = open_preset(options.preset)
+    # another preset may have one whose place was given
+    options = with_loras(options, preset.preset, preset.path.parent, strict=False)
     say(f"hearing {Path(song).name}")
     heard = _heard(song)
     return SongMaterial(**vars(load_studio(options, say)), **heard)

@@ -48,6 +48,7 @@ from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
+from reactive.timeline.loras import lora_strengths
 from reactive.timeline.perform import Change, Performance, Stage, write_knobs
 
 # kinds of change that replace an earlier one of the same name
@@ -141,6 +142,7 @@ class Session:
             self.material.footage,
             style_pictures(options.sources.styles),
             control_pictures(options.sources.controls),
+            lora_strengths(options.model.loras),
         )
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -510,6 +512,7 @@ class Session:
                 joined_control(kind, Path(name).name, weight)
                 for kind, name, weight in map(split_control, options.sources.controls)
             ),
+            tuple(f"{lora.file}:{lora.strength}" for lora in lora_strengths(options.model.loras)),
         )
 
     def save_take(self, path: Path) -> None:

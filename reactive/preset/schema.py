@@ -55,6 +55,7 @@ MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
 MAX_STYLE_PICTURES = 8
 MAX_CONTROL_PICTURES = 4
+MAX_LORAS = 4
 
 
 class Strict(BaseModel):
@@ -248,6 +249,19 @@ class ControlPicture(Strict):
     )
 
 
+class PresetLora(Strict):
+    """A LoRA whose strength may change with the music."""
+
+    file: Text = Field(
+        min_length=1,
+        max_length=255,
+        description="a LoRA in the preset's folder, or a short name of `reactive models list`",
+    )
+    strength: Expression = Field(
+        "1", description="how strongly it changes the model, from -4 to 4, 0 not at all: `0.2 + 0.8 * drop`"
+    )
+
+
 class Phase(Strict):
     """A phase of the loop: which music it fits, how it looks and moves."""
 
@@ -285,6 +299,9 @@ class Phase(Strict):
     )
     control: list[ControlPicture] | None = Field(
         None, max_length=MAX_CONTROL_PICTURES, description="what keeps shapes in this phase, all of it"
+    )
+    lora: list[PresetLora] | None = Field(
+        None, max_length=MAX_LORAS, description="the LoRAs in this phase, all of them"
     )
 
     @model_validator(mode="after")
@@ -424,6 +441,11 @@ class Preset(Strict):
         [],
         max_length=MAX_CONTROL_PICTURES,
         description="what keeps shapes in phases without a `control` of their own; needs a model with control networks",
+    )
+    lora: list[PresetLora] = Field(
+        [],
+        max_length=MAX_LORAS,
+        description="LoRAs in phases without a `lora` of their own; they fit one family of models",
     )
     fit: Literal["cover", "contain", "blur"] = Field(
         "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
@@ -612,6 +634,13 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
             f"there are more than {MAX_CONTROL_PICTURES} different tables in all its control",
             remedy="use the same ones again",
         )
+    loras = [preset.lora, *(phase.lora or [] for phase in preset.phase)]
+    for names in ([lora.file for lora in held] for held in loras):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield PresetError(f'lora.file = "{twice}" is there twice', remedy="give it one strength")
+    lora_files = {lora.file for held in loras for lora in held}
+    if len(lora_files) > MAX_LORAS:
+        yield PresetError(f"there are more than {MAX_LORAS} files in all its lora", remedy="use the same ones again")
     for key, file in (
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
@@ -619,6 +648,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         ("lut", preset.lut),
         *(("style_picture.file", picture.file) for picture in pictures),
         *(("control.file", control.file) for held in steering for control in held),
+        *(("lora.file", name) for name in sorted(lora_files)),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
@@ -682,6 +712,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "title": Title,
         "style_picture": StylePicture,
         "control": ControlPicture,
+        "lora": PresetLora,
     }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

@@ -24,8 +24,10 @@ from reactive.errors import OutputError
 from reactive.files import replacing
 from reactive.media.fonts import font_for
 from reactive.media.picture import read_picture
+from reactive.render.loras import named_loras
 from reactive.render.sizes import imagine_size, output_size
 from reactive.timeline.clock import frame_time
+from reactive.timeline.loras import LORAS
 from reactive.timeline.shots import Shot
 from reactive.timeline.timeline import Timeline
 from reactive.video.lettering import Font, length_of, write_line
@@ -69,7 +71,7 @@ def contact_pictures(
     photos, videos
         The files that the timeline names, in its order.
     folders
-        Folders of presets that have grounds and reference pictures beside them.
+        Folders of presets that have grounds, reference pictures and LoRAs beside them.
     styles
         Reference pictures that are elsewhere.
     control_models
@@ -92,6 +94,8 @@ def contact_pictures(
     told = {text.partition("=")[0] for text in control_models}
     wanted = dict.fromkeys(networks_of(timeline)) if has_controls(timeline) else {}
     networks = [*control_models, *(kind for kind in wanted if kind not in told)]
+    used = [name for name, column in zip(timeline.loras, LORAS, strict=False) if timeline.columns[column].any()]
+    loras = named_loras(used, loras, folders)
     loaded = load_model(
         model,
         device=place,

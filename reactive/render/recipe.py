@@ -25,6 +25,7 @@ from reactive.preset.control import joined_control, split_control
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.style import split_style
 from reactive.timeline.control_pictures import CONTROLS
+from reactive.timeline.loras import LORAS, split_lora
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, in_use
 from reactive.video.mark import xmp_packet
@@ -160,7 +161,7 @@ def make_recipe(
         shots = _text(inputs.shots.path, inputs.shots.text)
     kept = settings.to_data()
     # named by a person's own paths, which a recipe must not tell
-    kept["loras"] = [_clear(PureWindowsPath(lora).name) for lora in settings.model.loras]
+    kept["loras"] = [_lora_text(*split_lora(lora)) for lora in settings.model.loras]
     told = map(split_style, settings.sources.styles)
     kept["styles"] = [f"{_clear(PureWindowsPath(name).name)}:{weight}" for name, weight in told]
     kept["controls"] = [
@@ -312,11 +313,12 @@ def timeline_hash(timeline: Timeline) -> str:
                 *timeline.grounds,
                 *timeline.styles,
                 *timeline.controls,
+                *timeline.loras,
             )
         ).encode()
     )
     # older programs knew fewer columns; their clips keep the hash that they have
-    later = {*COLOURS, *STYLES, *CONTROLS, "palette_from", "palette_to"}
+    later = {*COLOURS, *STYLES, *CONTROLS, *LORAS, "palette_from", "palette_to"}
     for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())
@@ -345,6 +347,11 @@ def _named_lora(text: str) -> Named:
 
     name, scale = parse_lora(text)
     return Named(name=_clear(PureWindowsPath(name).name), sha256=find_lora(name, scale).sha256)
+
+
+def _lora_text(name: str, strength: str) -> str:
+    base = _clear(PureWindowsPath(name).name)
+    return f"{base}:{plain(strength)}" if strength else base
 
 
 def _named_autoencoder(name: str, family: Any) -> Named:

@@ -175,7 +175,8 @@ def _loras(recipe: Recipe, places: Sequence[Path]) -> tuple[str, ...]:
     for text, named in zip(told, wanted, strict=True):
         name = parse_lora(text)[0]
         inside = [place / name for place in places if place.is_dir()]
-        for candidate in (*places, *inside, *(folder for folder in [Path(name)] if known_model(name))):
+        # by its name first: it is part of the preset, and a folder stands for its first file
+        for candidate in (*inside, *places, *(folder for folder in [Path(name)] if known_model(name))):
             try:
                 path = str(candidate)
                 if named is None or find_lora(path).sha256 == named.sha256:

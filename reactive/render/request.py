@@ -21,6 +21,7 @@ from reactive.render.store.folders import clips_folder
 from reactive.render.store.given import named_in_full, noted_files
 from reactive.render.store.job import Job, entries_of
 from reactive.render.store.journal import read_journal
+from reactive.timeline.loras import split_lora
 
 if TYPE_CHECKING:
     from reactive.render.clip import Clip
@@ -82,7 +83,9 @@ class RenderRequest:
             del hearing["corrections"]["sections"]
         # the weights behind these names are part of the model's hash
         if self.settings.model.loras:
-            chosen["loras"] = [parse_lora(text)[1] for text in self.settings.model.loras]
+            # an expression stands for itself, a number for its value
+            told = [(parse_lora(text)[1], split_lora(text)) for text in self.settings.model.loras]
+            chosen["loras"] = [[Path(name).name, said] if scale is None else scale for scale, (name, said) in told]
         if self.settings.model.quant:
             chosen["quant"] = Path(self.settings.model.quant).name
         if self.settings.model.vae:
@@ -90,8 +93,8 @@ class RenderRequest:
         if self.settings.model.adapter:
             chosen["adapter"] = Path(self.settings.model.adapter).name
         if self.settings.sources.styles:
-            told = map(split_style, self.settings.sources.styles)
-            chosen["styles"] = [[hash_path(Path(name)), Path(name).name, weight] for name, weight in told]
+            styles = map(split_style, self.settings.sources.styles)
+            chosen["styles"] = [[hash_path(Path(name)), Path(name).name, weight] for name, weight in styles]
         if self.settings.model.control_models:
             chosen["control_models"] = [text.partition("=")[0] for text in self.settings.model.control_models]
         if self.settings.sources.controls:

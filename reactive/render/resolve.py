@@ -101,6 +101,7 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
             lyrics=inputs.lines,
             styles=settings.sources.styles,
             controls=settings.sources.controls,
+            loras=settings.model.loras,
         )
     if inputs.shot_edits:
         timeline = apply_shots(timeline, heard.analysis, inputs.shot_edits).timeline

@@ -37,6 +37,7 @@ from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
 from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
+from reactive.render.loras import with_loras
 from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
 from reactive.render.rates import expected_line
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
@@ -116,6 +117,7 @@ def make_clip(
     if inputs.lut is not None:
         settings = settings.changed(lut=inputs.lut)
     settings = with_controls(with_adapter(settings, inputs.preset_data), inputs.preset_data)
+    settings = with_loras(settings, inputs.preset_data, inputs.preset_path.parent if inputs.preset_path else None)
     for note in inputs.notes:
         say(note)
     device, threads = _choose_machine(settings)

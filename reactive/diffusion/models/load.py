@@ -46,6 +46,7 @@ from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
+from reactive.diffusion.models.varying_lora import add_beside
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 from reactive.errors import ModelError
 
@@ -80,7 +81,9 @@ def load_model(
     guidance
         Classifier-free guidance; default: the model's own.
     loras
-        LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order.
+        LoRA files or short names, each with an optional strength (``film.safetensors:0.8``), fused in this order. With an
+        expression as strength (``film.safetensors:0.2+0.8*drop``, or ``film.safetensors:preset`` if a preset has it) it
+        changes from frame to frame, as the timeline says.
     vae
         Another autoencoder: ``tiny`` for the family's small one, a short name, the id of one on the hub that was fetched, a
         folder or a ``.safetensors`` file. Default: the model's own.
@@ -142,7 +145,8 @@ def load_model(
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for lora in fused:
-        fuse(lora, modules)
+        if lora.scale is not None:
+            fuse(lora, modules)
         defaults |= lora.defaults
         sha256 = _with_lora(sha256, lora)
     if vae is not None:
@@ -156,6 +160,7 @@ def load_model(
         sha256 = _with_adapter(sha256, pictures)
     networks = load_controls(steering, parts.family, modules["network"], number_format) if steering else {}
     sha256 = _with_controls(sha256, steering)
+    varying = add_beside([lora for lora in fused if lora.scale is None], modules)
     sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
     sampling = read_sampling(
@@ -206,6 +211,7 @@ def load_model(
         scheduler=parts.scheduler,
         memory=memory_class(device_memory(where.type)),
         controls=networks,
+        loras=varying,
         notes=notes,
         **modules,
     )
@@ -290,7 +296,7 @@ def family_here(found: Path, name: str) -> Family:
 
 
 def _with_lora(sha256: str, adapter: Lora) -> str:
-    return _chained(sha256, f"lora {adapter.scale!r} {adapter.sha256}")
+    return _chained(sha256, f"lora {'varies' if adapter.scale is None else repr(adapter.scale)} {adapter.sha256}")
 
 
 def _with_autoencoder(sha256: str, place: Path) -> str:

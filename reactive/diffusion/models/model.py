@@ -11,6 +11,7 @@ import torch
 from reactive.diffusion.backend.graphs import Compute, Graphs, NamedTensors
 from reactive.diffusion.models.families import Conditioning, Family, join
 from reactive.diffusion.models.large_texts import LargeTexts
+from reactive.diffusion.models.varying_lora import STRENGTHS, VaryingLora, at_strengths
 from reactive.diffusion.sampling.sampling import Sampling
 from reactive.diffusion.sampling.schedule import NoiseSchedule
 
@@ -53,6 +54,8 @@ class Model:
         What encodes pictures for the adapter in the network, loaded when there are some; None if it has no adapter.
     controls
         Control networks by what their pictures show (``canny``).
+    loras
+        Its LoRAs whose strength changes, in the order of their strengths.
     scheduler
         The configuration of its scheduler.
     notes
@@ -85,6 +88,7 @@ class Model:
     texts: LargeTexts | None = None
     pictures: LargeTexts | None = None
     controls: Mapping[str, Any] = field(default_factory=dict)
+    loras: tuple[VaryingLora, ...] = ()
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -167,6 +171,8 @@ class Model:
         asked = self.family.ask(self, z.to(self.dtype), time, conditioning)
         if controls is not None:
             asked["controls"] = controls
+        if conditioning.loras is not None:
+            asked[STRENGTHS] = conditioning.loras
         output = self._run("network", self._network, asked).float()
         alpha, sigma = (v.to(z.device).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
         if self.prediction == "v_prediction":
@@ -218,12 +224,15 @@ class Model:
 
     def _network(self, inputs: NamedTensors) -> torch.Tensor:
         asked = dict(inputs)
-        controls = asked.pop("controls", None)
+        strengths, controls = asked.pop(STRENGTHS, None), asked.pop("controls", None)
         if controls is not None:
             assert self.family.control is not None
             told = [(self.controls[part], part, *named.values()) for part, named in _by_kind(controls)]
             asked = self.family.control.steer(told, asked)
-        return self.family.answer(self.network, asked)
+        if strengths is None:
+            return self.family.answer(self.network, asked)
+        with at_strengths(strengths):
+            return self.family.answer(self.network, asked)
 
     def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
         pictures = inputs["pictures"]

@@ -33,6 +33,7 @@ from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.control_pictures import CONTROLS
 from reactive.timeline.edges import shot_around
+from reactive.timeline.loras import LORAS
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import OPTIONAL, Timeline, in_use
 from reactive.video.codec import Codec
@@ -187,7 +188,9 @@ def picture_keys(
     # all of them are computed for every frame, whatever their weights
     named = [[name, styles.get(name, "")] for name in timeline.styles] if styles else []
     shapes = {"controls": [*map(list, controls)]} if controls else {}
-    base = digest({**inputs, **({"styles": named} if named else {}), **shapes})
+    # the files behind these names are part of the model's hash
+    loras = {"loras": list(timeline.loras)} if timeline.loras else {}
+    base = digest({**inputs, **({"styles": named} if named else {}), **shapes, **loras})
     chains: dict[tuple[int, int], str] = {}
     keys = []
     for segment in plan.segments:
@@ -299,7 +302,7 @@ def _content_at(
     source = int(columns["source"][frame])
     named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
     numbers = [
-        *(float(columns[name][frame]) for name in STYLES if columns[name].any()),
+        *(float(columns[name][frame]) for name in (*STYLES, *LORAS) if columns[name].any()),
         *_shapes_at(columns, frame),
         float(columns["weight"][frame]),
         float(columns["strength"][frame]),

@@ -70,6 +70,8 @@ class Conditioning:
     pictures, shares
         The tokens of pictures that steer the style, [n, pictures, tokens, width], and the weight of each, [n, pictures]; None
         if there are none. Blends of texts do not carry them.
+    loras
+        The strength of each LoRA whose strength changes, float32 [n, loras]; None if there are none. Blends do not carry them.
     """
 
     tokens: torch.Tensor
@@ -77,6 +79,7 @@ class Conditioning:
     mask: torch.Tensor | None = None
     pictures: torch.Tensor | None = None
     shares: torch.Tensor | None = None
+    loras: torch.Tensor | None = None
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         """Return some of the texts, in the given order."""
@@ -85,11 +88,13 @@ class Conditioning:
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
         """Return it in a number format, on a device if one is named."""
         mask = None if self.mask is None else self.mask.to(device or self.mask.device)
-        tokens, pooled, _, pictures, shares = (
+        tokens, pooled, _, pictures, shares, _ = (
             None if part is None else part.to(device=device or part.device, dtype=dtype) for part in self._parts()
         )
+        # in a half format a slow change would have visible steps
+        loras = None if self.loras is None else self.loras.to(device or self.loras.device)
         assert tokens is not None
-        return Conditioning(tokens, pooled, mask, pictures, shares)
+        return Conditioning(tokens, pooled, mask, pictures, shares, loras)
 
     def expand(self, count: int) -> Conditioning:
         """Return one text's conditioning for `count` items."""
@@ -110,7 +115,7 @@ class Conditioning:
         return replace(self, tokens=longer, mask=torch.cat([mask, rest], 1))
 
     def _parts(self) -> tuple[torch.Tensor | None, ...]:
-        return self.tokens, self.pooled, self.mask, self.pictures, self.shares
+        return self.tokens, self.pooled, self.mask, self.pictures, self.shares, self.loras
 
 
 def scaled_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
