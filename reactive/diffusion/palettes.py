@@ -51,8 +51,8 @@ class Palettes:
     def _request(self, prompt: int, frame: int) -> FrameRequest:
         noises = self.scene.noises(frame, self.core.noises_per_picture)
         scene = self.scene
-        steered = {"style": scene.style(frame), "controls": scene.controls(frame), "loras": scene.loras(frame)}
-        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, **steered)
+        style, controls, loras = scene.style(frame), scene.controls(frame), scene.loras(frame)
+        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=style, controls=controls, loras=loras)
 
 
 def keep_palette(

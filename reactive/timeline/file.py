@@ -40,7 +40,7 @@ from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEE
 
 # version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another, 5 has
 # reference pictures, 6 LoRAs of changing strength, 7 pictures whose shapes are kept; the earliest possible version is written
-VERSIONS = (1, 2, 3, 4, 5, 6)
+VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240

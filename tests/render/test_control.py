@@ -149,14 +149,14 @@ def test_too_many_controls_or_two_of_one_name_are_refused() -> None:
             parse_preset(PRESET.format(top=top, phase=""), where="p")
 
 
-def test_a_timeline_with_controls_is_a_file_of_version_six(tmp_path: Path, beat_wav: Path, place: Path) -> None:
+def test_a_timeline_with_controls_is_a_file_of_version_seven(tmp_path: Path, beat_wav: Path, place: Path) -> None:
     timeline = decide(hear(beat_wav).analysis, place / "shapes", fps=12)
     save_timeline(timeline, tmp_path / "t.json")
     again = load_timeline(tmp_path / "t.json")
     assert again.controls == timeline.controls
     assert all(np.allclose(again.columns[name], timeline.columns[name]) for name in CONTROLS)
     text = (tmp_path / "t.json").read_text()
-    assert '"version": 6' in text
+    assert '"version": 7' in text
     for wrong in (
         text.replace('["canny:", "depth:depth.png"]', '["canny:"]'),
         text.replace('"depth:depth.png"', '"depth:../depth.png"'),
