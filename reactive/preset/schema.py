@@ -169,7 +169,9 @@ class Ground(Strict):
         "0", description="picture widths a second that the ground drifts sideways while it stays, one way or the other"
     )
     parallax: Expression = Field(
-        "0", description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1"
+        "0",
+        description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1. A photograph with a depth"
+        " map moves in depth: near parts 0.25 and this much further than the middle, -0.25 not at all",
     )
 
 

@@ -129,6 +129,9 @@ def prepare_render(
     under = "" if colour == BLACK else f" over {settings.sources.background}"
     contents = {number: hashes[file] + under for number, file in enumerate(files)}
     contents |= {
+        number: f"{contents[number]} near {hash_path(file.depth)}" for number, file in enumerate(grounds) if file.depth
+    }
+    contents |= {
         number: contents[number] + timeline.framing.named(photo.name) for number, photo in enumerate(inputs.photos)
     }
     keys = picture_keys(

@@ -24,6 +24,7 @@ from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
 from reactive.preset.control import joined_control, split_control
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.style import split_style
+from reactive.sources.depth_map import depth_map_of
 from reactive.timeline.control_pictures import CONTROLS
 from reactive.timeline.loras import LORAS, split_lora
 from reactive.timeline.styles import STYLES
@@ -109,6 +110,8 @@ class Recipe(Strict):
     shot_photos: list[Named] = Field([], max_length=MAX_FILES)
     # pictures beneath the frames that were not fed in
     grounds: list[Named] = Field([], max_length=MAX_FILES)
+    # depth maps of all these photographs
+    depths: list[Named] = Field([], max_length=MAX_FILES)
     logo: Named | None = None
     lut: Named | None = None
     # the grid as a person corrected it, and what was given beside the song
@@ -195,6 +198,7 @@ def make_recipe(
         shots=shots,
         shot_photos=[Named(name=_clear(p), sha256=hashes[p]) for p in (inputs.shots.photos if inputs.shots else ())],
         grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
+        depths=[Named(name=_clear(depth), sha256=hash_file(depth)) for depth in map(depth_map_of, hashes) if depth],
         styles=[Named(name=_clear(style), sha256=hash_file(style)) for style in styles],
         controls=[Named(name=_clear(control), sha256=hash_file(control)) for control in controls],
         logo=_named(settings.overlay.logo),
@@ -292,6 +296,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         found.append("other videos")
     if [ground.sha256 for ground in then.grounds] != [ground.sha256 for ground in now.grounds]:
         found.append("other grounds")
+    if [depth.sha256 for depth in then.depths] != [depth.sha256 for depth in now.depths]:
+        found.append("other depth maps")
     if [style.sha256 for style in then.styles] != [style.sha256 for style in now.styles]:
         found.append("other pictures of its style")
     if [control.sha256 for control in then.controls] != [control.sha256 for control in now.controls]:

@@ -29,6 +29,7 @@ from reactive.render.clip import Clip
 from reactive.render.recipe import ASIDE, FILES, Named, Recipe, differences, read_recipe
 from reactive.render.run import make_clip
 from reactive.render.settings import Progress, Settings
+from reactive.sources.depth_map import depth_map_of, map_path
 from reactive.sources.imagery import library
 
 
@@ -126,7 +127,7 @@ def repeat_clip(
             shipped = {entry.sha256 for entry in library()} if recipe.grounds else set()
             for ground in recipe.grounds:
                 if ground.sha256 not in shipped:
-                    shutil.copyfile(_find(ground, around, "--photo"), folder / ground.name)
+                    _copy_photo(_find(ground, around, "--photo"), folder / ground.name)
             for name_of, file in {**styles, **controls}.items():
                 shutil.copyfile(file, folder / name_of)
         if recipe.shots:
@@ -134,9 +135,10 @@ def repeat_clip(
             beside = Path(room, "shots", "photos")
             beside.mkdir(parents=True)
             for photo in recipe.shot_photos:
-                shutil.copyfile(_find(photo, around, "--photo"), beside / photo.name)
+                _copy_photo(_find(photo, around, "--photo"), beside / photo.name)
             files["shots"] = beside / ".toml"
             files["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
+        _check_depths(recipe, (*photos, *Path(room).rglob("*")))
         settings = said.changed(
             **files,
             model=name,
@@ -286,6 +288,29 @@ def _settings(recipe: Recipe) -> Settings:
     except ReactiveError as problem:
         faulty = problem.where.lstrip("-")[:40]
         raise ReactiveError(f"the recipe's {faulty} can't be used", remedy="do not trust this clip") from None
+
+
+def _copy_photo(photo: Path, target: Path) -> None:
+    """Copy a photograph, and its depth map if it has one."""
+    shutil.copyfile(photo, target)
+    if depth := depth_map_of(photo):
+        shutil.copyfile(depth, map_path(target))
+
+
+def _check_depths(recipe: Recipe, photos: Iterable[Path]) -> None:
+    """Make sure that each depth map of a recipe lies beside its photograph.
+
+    Raises
+    ------
+    MediaError
+        If one does not.
+    """
+    known = {hash_file(depth) for depth in map(depth_map_of, photos) if depth} if recipe.depths else set()
+    for wanted in recipe.depths:
+        if wanted.sha256 not in known:
+            raise MediaError(
+                f"the recipe needs {wanted.short}", where="--photo", remedy="put that depth map beside its photograph"
+            )
 
 
 def _find(wanted: Named, places: Iterable[Path], option: str) -> Path:

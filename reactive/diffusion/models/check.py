@@ -63,6 +63,7 @@ def list_models() -> list[dict[str, Any]]:
             "native": 384,
             "steps": 1,
             "card_gb": 0,
+            "quantised_gb": {},
             "sell": "yes",
         }
     ]
@@ -80,6 +81,7 @@ def list_models() -> list[dict[str, Any]]:
                     "native": entry.native,
                     "steps": entry.defaults.get("steps", 12),
                     "card_gb": entry.card,
+                    "quantised_gb": dict(entry.quantised),
                     "sell": entry.sell,
                 }
                 if entry.kind == "model"

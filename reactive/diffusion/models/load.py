@@ -131,7 +131,7 @@ def load_model(
     pictures = None if adapter is None else adapter_here(adapter, found, name)
     steering = controls_here(controls, found, name)
     prepare_backend(device)
-    _quiet()
+    quiet_loading()
     if stored.file is not None and (found.is_file() or fused):
         raise ModelError(
             "its layers can't be changed by a LoRA" if fused else "replaces the network of a diffusers folder",
@@ -322,7 +322,7 @@ def _chained(sha256: str, what: str) -> str:
     return hashlib.sha256(f"{sha256} {what}".encode()).hexdigest()
 
 
-def _quiet() -> None:
+def quiet_loading() -> None:
     """Silence the messages of libraries while loading."""
     from diffusers.utils import logging
     from transformers.utils import logging as transformers_logging

@@ -13,7 +13,7 @@ from reactive.diffusion.models.families import Conditioning, Family, join
 from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.models.varying_lora import STRENGTHS, VaryingLora, at_strengths
 from reactive.diffusion.sampling.sampling import Sampling
-from reactive.diffusion.sampling.schedule import NoiseSchedule
+from reactive.diffusion.sampling.schedule import NoiseSchedule, stretched
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,11 @@ class Model:
             return self
         patches = (width // self.step) * (height // self.step)
         shift = self.family.shift(self.scheduler, patches, self.steps)
-        return replace(self, sampling=replace(self.sampling, schedule=replace(self.schedule, shift=shift)))
+        sampling = replace(self.sampling, schedule=replace(self.schedule, shift=shift))
+        lowest = self.scheduler.get("shift_terminal")
+        if lowest:
+            sampling = replace(sampling, grid=stretched(sampling.grid, self.schedule.steps, shift, float(lowest)))
+        return replace(self, sampling=sampling)
 
     def predict_x0(
         self,
@@ -166,14 +170,22 @@ class Model:
         """
         if isinstance(conditioning, torch.Tensor):
             conditioning = Conditioning(conditioning)
+        return self._x0(z.float(), tau, self._predicted(z, tau, conditioning, controls))
+
+    def _predicted(
+        self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning, controls: NamedTensors | None = None
+    ) -> torch.Tensor:
+        """Return what the network predicts of noisy latents, float32."""
         time = self.schedule.network_time(tau).to(self.device)
-        z = z.float()
-        asked = self.family.ask(self, z.to(self.dtype), time, conditioning)
+        asked = self.family.ask(self, z.float().to(self.dtype), time, conditioning)
         if controls is not None:
             asked["controls"] = controls
         if conditioning.loras is not None:
             asked[STRENGTHS] = conditioning.loras
-        output = self._run("network", self._network, asked).float()
+        return self._run("network", self._network, asked).float()
+
+    def _x0(self, z: torch.Tensor, tau: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Return the clean latents by what the network predicts of noisy ones z."""
         alpha, sigma = (v.to(z.device).view(-1, 1, 1, 1) for v in self.schedule.alpha_sigma(tau))
         if self.prediction == "v_prediction":
             return alpha * z - sigma * output
@@ -204,8 +216,12 @@ class Model:
         """
         if self.guidance <= 1.0 or self.tells_guidance:
             return self.predict_x0(z, tau, conditioning, controls)
-        twice = None if controls is None else {name: _twice(part) for name, part in controls.items()}
-        both = self.predict_x0(torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative), twice)
+        steered = None if controls is None else {name: _twice(part) for name, part in controls.items()}
+        twice = torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative)
+        if self.family.guide is not None:
+            told, other = self._predicted(*twice, steered).chunk(2)
+            return self._x0(z.float(), tau, self.family.guide(told, other, self.guidance))
+        both = self.predict_x0(*twice, steered)
         led, free = both.chunk(2)
         return free + self.guidance * (led - free)
 

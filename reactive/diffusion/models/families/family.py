@@ -260,6 +260,9 @@ class Family:
         groups of them.
     answer
         The network's prediction [n, c, h, w] for these inputs.
+    guide
+        Leads the network's prediction for the prompt, [n, c, h, w], away from that for the negative, by the guidance; None: by
+        ``negative + guidance x (prompt - negative)``.
     latents, plain
         From an autoencoder's latents to the network's, and back.
     factor
@@ -324,6 +327,7 @@ class Family:
     ask: Callable[[FamilyModel, torch.Tensor, torch.Tensor, Conditioning], dict[str, Any]]
     network: str = "transformer"
     answer: Callable[[Any, dict[str, Any]], torch.Tensor] = _first_output
+    guide: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] | None = None
     latents: Callable[[Any, torch.Tensor], torch.Tensor] = scaled_latents
     plain: Callable[[Any, torch.Tensor], torch.Tensor] = plain_latents
     factor: Callable[[Config], int] = halvings
