@@ -88,7 +88,8 @@ def repeat_clip(
                 where=os.fspath(song),
                 remedy="name that song; `reactive preset extract` gives the preset for others",
             )
-    around = [Path(song).parent, Path.cwd(), *places]
+    # a photograph may be in several, but have its depth map in one that was named
+    around = [*places, Path(song).parent, Path.cwd()]
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
     exchanged = vae or _part(recipe, "vae", around)

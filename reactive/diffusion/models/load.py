@@ -41,7 +41,7 @@ from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import find_model as find_model
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
-from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
+from reactive.diffusion.models.lora import Lora, find_lora, fuse, left_out, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
@@ -158,8 +158,12 @@ def load_model(
     if pictures is not None:
         modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
         sha256 = _with_adapter(sha256, pictures)
+<<<<<<< HEAD
     networks = load_controls(steering, parts.family, modules["network"], number_format) if steering else {}
     sha256 = _with_controls(sha256, steering)
+=======
+    without = [note for lora in fused if (note := left_out(lora, modules))]
+>>>>>>> main
     varying = add_beside([lora for lora in fused if lora.scale is None], modules)
     sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
@@ -172,7 +176,8 @@ def load_model(
         recognized_as=parts.recognized_as,
         times=parts.family.times,
     )
-    sampling = replace(sampling, notes=(*(note for lora in fused for note in lora.notes), *sampling.notes))
+    of_loras = [note for lora in fused for note in lora.notes]
+    sampling = replace(sampling, notes=(*of_loras, *without, *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
