@@ -158,12 +158,9 @@ def load_model(
     if pictures is not None:
         modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
         sha256 = _with_adapter(sha256, pictures)
-<<<<<<< HEAD
     networks = load_controls(steering, parts.family, modules["network"], number_format) if steering else {}
     sha256 = _with_controls(sha256, steering)
-=======
     without = [note for lora in fused if (note := left_out(lora, modules))]
->>>>>>> main
     varying = add_beside([lora for lora in fused if lora.scale is None], modules)
     sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
