@@ -15,6 +15,7 @@ from reactive.diffusion.models.catalogue import small_autoencoder
 from reactive.diffusion.models.families import FAMILIES, family_named
 from tests.diffusion.family_cells import CELLS, toy
 from tests.diffusion.family_toys import TOYS
+from tests.diffusion.test_control import EQUAL as CONTROLLED
 from tests.diffusion.test_models_families import CASES
 from tests.diffusion.test_quantised import BOUNDS
 from tests.diffusion.test_quantised import FAMILIES as QUANTISED
@@ -34,6 +35,7 @@ COLUMNS = (
     "LoRA",
     "LoRA by the music",
     "style",
+    "control",
     "small autoencoder",
     "quantised",
 )
@@ -42,8 +44,9 @@ UNETS = {
     "sd": [name for name, case in CASES.items() if case.get("family", "sd") != "sdxl"],
     "sdxl": [name for name, case in CASES.items() if case.get("family") == "sdxl"],
 }
-# LoRA, style and small autoencoder, as far as `test_models_files.py`, `test_style.py` and `test_models_families.py` check them
-UNET_REST = {"sd": ("weights equal", "equal", "equal"), "sdxl": ("runs", "equal", "equal")}
+# LoRA, style, control and small autoencoder, as far as `test_models_files.py`, `test_style.py`, `test_control.py` and
+# `test_models_families.py` check them
+UNET_REST = {"sd": ("weights equal", "equal", "equal", "equal"), "sdxl": ("runs", "equal", "equal", "equal")}
 
 
 def table(word: Word) -> str:
@@ -70,6 +73,7 @@ def found(family: str, column: str) -> str:
 def _row(family: str, word: Word) -> tuple[str, ...]:
     # `test_style.py` compares these families, and that the others are refused
     assert (family in EQUAL) == (family_named(family).add_adapter is not None)
+    assert (family in CONTROLLED) == (family_named(family).control is not None)
     assert family in QUANTISED
     varying = "equal"
     assert family in VARYING
@@ -79,14 +83,16 @@ def _row(family: str, word: Word) -> tuple[str, ...]:
         assert UNETS[family]
         # `test_style.py` has the image-to-image pipelines
         assert family in EQUAL
+        assert family in CONTROLLED
         lora, *rest = UNET_REST[family]
         return family, "equal", "equal", *cells, lora, varying, *rest, stored
     assert family in TOYS
+    control = "equal" if family in CONTROLLED else "refused"
     small = "equal" if family in WITH_SMALL else "refused"
     assert (small == "equal") == (small_autoencoder(family) is not None)
     assert (family in WITH_PICTURE) != (family in WITHOUT_PIPELINE)
     photo = "equal" if family in WITH_PICTURE else "equal from latents"
-    return family, "equal", photo, *cells, "weights equal", varying, "refused", small, stored
+    return family, "equal", photo, *cells, "weights equal", varying, "refused", control, small, stored
 
 
 def written(page: str, word: Word = said) -> str:
