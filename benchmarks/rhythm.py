@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.beat_scores import beat_scores, bias_ms, interval, misheard, onset_f
 from benchmarks.ear_pieces import Known, render_debian, render_split
-from benchmarks.ear_split import MAX_USES, log_use, uses
+from benchmarks.ear_split import log_use, require_use
 from benchmarks.other_ears import hear_by, installed
 from benchmarks.pieces import missing, missing_tools
 
@@ -147,12 +147,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if absent := lacking(options.split, options.hearing):
         sys.exit("missing: " + "; ".join(absent))
-    if options.split == "held-out" and not options.use:
-        sys.exit('the held-out split may be measured three times only: state the purpose with --use "..."')
-    if options.split == "held-out" and uses() >= MAX_USES:
-        sys.exit(
-            f"the held-out split has been measured {MAX_USES} times (benchmarks/ear_log.md): set a new one aside by source"
-        )
+    if options.split == "held-out":
+        require_use(options.use)
     if options.weights:
         from reactive.audio import network
 

@@ -18,7 +18,7 @@ from reactive.diffusion.backend.device import (
     multiplies_bfloat16,
 )
 from reactive.diffusion.backend.shapes import memory_class
-from reactive.diffusion.models.catalogue import EMBER
+from reactive.diffusion.models.catalogue import EMBER, recommended
 from reactive.errors import OutputError, install_line
 from reactive.video.nvenc import encoders_here
 from reactive.video.upscale import Upscaling, check_upscaling
@@ -81,6 +81,8 @@ def examine() -> dict[str, str]:
     rule = f"model, size and memory (class {memory_here} GB)" if memory_here else "device and size"
     least = "at most " if memory_here else ""
     facts["batch"] = f"{least}{default_batch(device, 384, 224)} pictures of 384x224 at once: a fixed rule of {rule}"
+    if best := recommended(memory_here):
+        facts["model"] = f"this card makes better pictures than ember's by {best.options} (`reactive models list`)"
     if told := advice():
         facts["card"] = told
     facts["encoder"] = encoders_here()

@@ -42,7 +42,9 @@ def test_the_recommended_model_is_named_once(run: Any) -> None:
     assert "models pull z-image-turbo" in run(16 * GIB)
     assert "models pull" not in run(16 * GIB)
     # another card in the same machine has a recommendation of its own
-    assert "models pull flux2-klein" in run(12 * GIB)
+    assert "then `--model z-image-turbo --quant int8`" in run(12 * GIB)
+    assert "then `--model flux2-klein --quant int8`" in run(8 * GIB)
+    assert "then `--model lcm`" in run(6 * GIB)
 
 
 @pytest.mark.parametrize(("memory", "more"), [(0, ()), (4 * GIB, ()), (16 * GIB, ("--model", "ember"))])

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "score": {"media", "audio"},
     "exchange": {"media", "timeline", "preset"},
     "render": {"media", "preset", "audio", "timeline", "sources", "diffusion", "video", "score"},
-    "assist": {"media", "preset", "diffusion"},
+    "assist": {"media", "preset", "sources", "diffusion"},
     "live": {"media", "preset", "audio", "timeline", "sources", "diffusion", "render"},
     "studio": {"media", "preset", "audio", "timeline", "sources", "render", "video", "score", "live"},
 }

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from reactive.assist.weights import find_weights
+from reactive.diffusion.models.quiet import silence
 from reactive.errors import ModelError
 from reactive.media.sound import Track, resampled, stereo_blocks
 from reactive.preset.lyrics import Line
@@ -51,6 +52,7 @@ def load_transcriber(name: str = DEFAULT_MODEL, *, device: str = "cpu") -> Trans
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     folder = find_weights(name, "lyrics")
+    silence("transformers")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

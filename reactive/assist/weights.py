@@ -1,4 +1,4 @@
-"""Find the weights of stems and lyrics. Only ``reactive models pull`` downloads."""
+"""Find the weights of stems, lyrics and depth maps. Only ``reactive models pull`` downloads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from reactive.errors import ModelError
 
 
 def find_weights(name: str, kind: str) -> Path:
-    """Return the folder of a model for stems or lyrics, by short name or by path; nothing is downloaded.
+    """Return the folder of a model for stems, lyrics or depth, by short name or by path; nothing is downloaded.
 
     Parameters
     ----------
     kind
-        ``stems`` or ``lyrics``.
+        ``stems``, ``lyrics`` or ``depth``.
 
     Raises
     ------

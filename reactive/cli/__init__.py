@@ -6,7 +6,7 @@ import click
 
 from reactive import __version__
 from reactive.cli.analyze import analyze
-from reactive.cli.assist import lyrics, stems
+from reactive.cli.assist import depth, lyrics, stems
 from reactive.cli.bundle import COMMANDS as BUNDLES
 from reactive.cli.doctor import doctor
 from reactive.cli.export import export
@@ -54,6 +54,7 @@ for _command in (
     models,
     stems,
     lyrics,
+    depth,
     doctor,
 ):
     main.add_command(_command)

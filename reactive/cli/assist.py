@@ -1,4 +1,4 @@
-"""``reactive stems`` and ``reactive lyrics``: stems and words from larger models, as files that other commands take."""
+"""``reactive stems``, ``reactive lyrics`` and ``reactive depth``: files from larger models that other commands take."""
 
 from __future__ import annotations
 
@@ -110,6 +110,47 @@ def lyrics(
     else:
         click.echo(f"{counted(len(lines), 'line')} in {printable(str(path))}: listen, and correct what was misheard.")
         click.echo(f"The clip sings them with: --lyrics {printable(str(path))}")
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO...")
+@click.option(
+    "--model", default="depth-anything-small", show_default=True, help="A name of `reactive models list`, or a folder."
+)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
+@click.option("--force", is_flag=True, help="Replace depth maps that are there.")
+@json_option
+def depth(photos: tuple[Path, ...], model: str, device: str, force: bool, as_json: bool) -> None:
+    """Estimate how near each place of each PHOTO is, so that clips move through it in depth; a PHOTO may be a folder.
+
+    Writes NAME.depth.png beside each photograph: white is near. Every command that takes the photograph uses it; delete it and the
+    photograph is flat again. The weights are fetched once by `reactive models pull depth-anything-small`; nothing is downloaded here.
+
+    \b
+    Examples:
+      reactive depth band.jpg tower.jpg
+      reactive depth photos
+      reactive run song.wav --photos photos
+    """
+    with errors(as_json):
+        from reactive.assist.depth import load_depth, write_depth_map
+        from reactive.diffusion.models.load import choose_device
+        from reactive.sources.depth_map import depth_map_of, is_map
+        from reactive.sources.imagery import pictures_in
+
+        every = [file for photo in photos for file in (pictures_in(photo) if photo.is_dir() else (photo,))]
+        wanted = [file for file in every if not is_map(file) and (force or depth_map_of(file) is None)]
+        written = []
+        if wanted:
+            network = load_depth(model, device=choose_device(device))
+            for file in wanted:
+                written.append(write_depth_map(file, network))
+                if not as_json:
+                    click.echo(f"{printable(str(written[-1]))} written")
+    if as_json:
+        click.echo(json.dumps({"written": [str(path) for path in written]}))
+    elif len(wanted) < len(every):
+        click.echo(f"{counted(len(every) - len(wanted), 'photograph')} had a depth map already: --force replaces it.")
 
 
 def _teller(*, shown: bool) -> Callable[[float], None]:

@@ -37,6 +37,6 @@ def better_model(device: str) -> str | None:
         # a cache that can't be written to: it is said again the next time
         pass
     return (
-        f"This card has memory for {best.name}, with better pictures than ember's: `reactive models pull {best.name}`, "
-        f"then `--model {best.name}`. (Said once.)"
+        f"This card has memory for {best.entry.name}, with better pictures than ember's: `reactive models pull "
+        f"{best.entry.name}`, then `{best.options}`. (Said once.)"
     )

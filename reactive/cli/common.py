@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from reactive.cli.numbers import MAX_SEED, FloatOption, IntOption
-from reactive.errors import ReactiveError, foreseen
+from reactive.errors import PresetError, ReactiveError, foreseen
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PHOTOS_UNSEEN = (
@@ -311,7 +311,12 @@ background_option = click.option(
 )
 _WEIGHTS = (
     click.option(
-        "--lora", "loras", multiple=True, metavar="FILE[:S]", help="A LoRA and its strength; may be repeated."
+        "--lora",
+        "loras",
+        multiple=True,
+        metavar="FILE[:S]",
+        help="A LoRA and its strength: a number from -4 to 4, or an expression, as 0.2+0.8*drop, which changes it from frame to "
+        "frame; may be repeated.",
     ),
     click.option(
         "--vae",
@@ -322,6 +327,13 @@ _WEIGHTS = (
         "--adapter",
         metavar="NAME",
         help="The adapter for --style: a name, or a .safetensors file with its image_encoder folder. Default: the usual one.",
+    ),
+    click.option(
+        "--control-model",
+        "control_models",
+        multiple=True,
+        metavar="KIND=NAME",
+        help="The network for a kind of --control: a name, a folder or a hub id, as depth=FOLDER. Default: the usual one.",
     ),
     click.option(
         "--quant",
@@ -336,6 +348,15 @@ style_option = click.option(
     metavar="FILE[:W]",
     help="A picture whose look the model takes on, and how strongly (0 to 2, usual 0.6; or an expression, as 0.3+0.5*build); may "
     "be repeated. The model needs an adapter: `reactive models pull ip-adapter`, or ip-adapter-xl.",
+)
+control_option = click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="KIND[:FILE][:W]",
+    help="Keep the shapes of a picture or film, and how strongly (0 to 2, usual 1; or an expression, as 0.4+0.6*drop): canny finds "
+    "edges, tile takes it as it is, depth, pose and others are ready pictures. Without a file: of what is fed in or lies beneath. "
+    "May be repeated. The model needs a control network: `reactive models pull control-canny`.",
 )
 _SAMPLING = (
     click.option(
@@ -374,9 +395,25 @@ def check_loras(options: Mapping[str, Any]) -> None:
     """Refuse an invalid strength of a LoRA; torch is only loaded if there is one."""
     if options["loras"]:
         from reactive.diffusion.models.lora import parse_lora
+        from reactive.timeline.loras import lora_strengths
 
         for lora in options["loras"]:
             parse_lora(lora)
+        lora_strengths(options["loras"])
+
+
+def check_varying(loras: Sequence[str]) -> None:
+    """Refuse LoRAs whose strength is not an expression, or is not a valid one."""
+    from reactive.timeline.loras import lora_strengths, split_lora, varies
+
+    for lora in loras:
+        if not varies(split_lora(lora)[1]):
+            raise PresetError(
+                "has no expression as strength",
+                where=f"--lora {lora}",
+                remedy="write for instance film.safetensors:0.2+0.8*drop; a number is given to `reactive run`",
+            )
+    lora_strengths(loras)
 
 
 def check_styles(options: Mapping[str, Any]) -> None:
@@ -385,6 +422,22 @@ def check_styles(options: Mapping[str, Any]) -> None:
         from reactive.preset.style import style_pictures
 
         style_pictures(options["styles"])
+
+
+def check_controls(options: Mapping[str, Any]) -> None:
+    """Refuse a control whose kind or weight is none, and a network without a kind."""
+    if options["controls"]:
+        from reactive.preset.control import control_pictures
+
+        control_pictures(options["controls"])
+    for text in options.get("control_models", ()):
+        kind, _, name = text.partition("=")
+        if not kind or not name:
+            from reactive.errors import SettingsError
+
+            raise SettingsError(
+                "is no kind with a network", where=f"--control-model {text}", remedy="write depth=FOLDER"
+            )
 
 
 shots_option = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ def models() -> None:
 @models.command("list")
 @json_option
 def models_list(as_json: bool) -> None:
-    """List the models, LoRAs, small autoencoders and adapters that have a short name, and which of them are here.
+    """List the models, LoRAs, small autoencoders, adapters and control networks that have a short name, and which of them are here.
 
     \b
     Example:
@@ -33,25 +34,24 @@ def models_list(as_json: bool) -> None:
         return
     for row in rows:
         mark = "here" if row["here"] else "    "
-        facts = (
-            f"{row['native']:>4} px, {row['steps']:>2} steps, {_card(row['card_gb'])}" if row["kind"] == "model" else ""
-        )
+        facts = f"{row['native']:>4} px, {row['steps']:>2} steps, {_card(row)}" if row["kind"] == "model" else ""
         selling = {"yes": "may be sold", "limited": "selling is limited", "no": "may not be sold"}.get(
             row.get("sell", ""), ""
         )
         licence = f"{row['licence']}: {selling}" if selling else row["licence"]
         click.echo(
-            f"{row['name']:<18} {row['kind']:<7} {row['family']:<11} {mark}  {facts:<32}  {row['about']}; {licence}"
+            f"{row['name']:<18} {row['kind']:<7} {row['family']:<11} {mark}  {facts:<52}  {row['about']}; {licence}"
         )
     click.echo("")
     for memory in (8, 12, 16, 24):
         best = recommended(memory)
         if best is not None:
-            click.echo(f"recommended for a card of {memory:>2} GB: {best.name}")
+            click.echo(f"recommended for a card of {memory:>2} GB: {best.options}")
 
 
-def _card(memory: int) -> str:
-    return f"card of {memory} GB" if memory else "any processor"
+def _card(row: dict[str, Any]) -> str:
+    quantised = "".join(f", {kind} {memory}" for kind, memory in row["quantised_gb"].items())
+    return f"card of {row['card_gb']} GB{quantised}" if row["card_gb"] else "any processor"
 
 
 @models.command("pull")

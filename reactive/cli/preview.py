@@ -15,8 +15,10 @@ from reactive.cli.common import (
     DEVICES_HELP,
     USAGE,
     background_option,
+    check_controls,
     check_loras,
     check_styles,
+    control_option,
     errors,
     fail,
     fit_option,
@@ -66,6 +68,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
 @weights_options
 @style_option
+@control_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
 @click.option("--draft", is_flag=True, help="Half the size: faster, and different from the final clip.")
@@ -74,6 +77,9 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for phones too.")
 @click.option(
     "--port", type=IntOption(0, 65535), help="Port to listen at; 0 any free one. Default: 7373 if it is free."
+)
+@click.option(
+    "--framed-by", type=IntOption(1, 65535), hidden=True, help="Let the page at this port show this one in a frame."
 )
 @click.option("--open/--no-open", "opening", default=True, help="Open the page in the browser.")
 @click.option(
@@ -86,6 +92,12 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--midi", metavar="PORT", help='Be moved by MIDI: part of the port\'s name, or "any".')
 @click.option(
     "--midi-map", "mapping", multiple=True, metavar="cc1=NAME", help="What MIDI moves, or a TOML file; may be repeated."
+)
+@click.option(
+    "--print-midi-map",
+    "printing",
+    is_flag=True,
+    help="Print what --midi-map gives as a file to share, or one to begin with.",
 )
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Keys of the page, as a TOML file.")
 @click.option(
@@ -107,7 +119,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 )
 @click.option("--output-size", metavar="WxH", help="Size of those outputs. Default: the clip's.")
 @json_option
-def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> None:
+def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **options: Any) -> None:
     """Play SONG in the browser with the pictures that are being imagined, or hear a live input.
 
     \b
@@ -120,6 +132,12 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
       reactive preview song.wav --keys my-keys.toml
       reactive preview song.wav --output ndi=Drums --output camera --output-size 1920x1080
     """
+    if printing:
+        with errors(as_json, USAGE):
+            from reactive.live.control.midi import read_mapping
+
+            click.echo(read_mapping(options["mapping"]).text(), nl=False)
+        return
     # the first message comes before torch is loaded, which takes seconds
     tell = _progress(shown=not as_json)
     tell("starting")
@@ -155,6 +173,7 @@ def preview(song: str | None, as_json: bool, opening: bool, **options: Any) -> N
             "others": options["others"],
             "host": options["host"],
             "port": options["port"],
+            "framed_by": options["framed_by"],
             "io_options": io_options,
             "ready": _teller(song, as_json, io_options),
             "doing": tell,
@@ -263,6 +282,7 @@ def _options(options: dict[str, Any]) -> Any:
 
     check_loras(options)
     check_styles(options)
+    check_controls(options)
     return PreviewOptions.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
@@ -273,6 +293,8 @@ def _options(options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        control_models=tuple(options["control_models"]),
+        controls=tuple(options["controls"]),
         quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],

@@ -20,8 +20,10 @@ from reactive.cli.common import (
     USAGE,
     Progress,
     background_option,
+    check_controls,
     check_loras,
     check_styles,
+    control_option,
     counted,
     errors,
     fit_option,
@@ -49,9 +51,9 @@ from reactive.cli.common import (
 )
 from reactive.cli.numbers import LONGEST, FloatOption, IntOption
 from reactive.cli.recipe import check_beside, recipe_options, repeat
+from reactive.video.codec import SUFFIXES
 
 LEAST_TIMED = 96
-SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".mp4"), "prores": ".mov", "ffv1": ".mkv"}
 
 
 @click.command()
@@ -76,6 +78,7 @@ SUFFIXES = {**dict.fromkeys(("h264", "nvenc", "videotoolbox", "qsv", "amf"), ".m
 )
 @weights_options
 @style_option
+@control_option
 @click.option("--guidance", type=FloatOption(0, 50), help="How strongly prompts lead. Default: the model's own.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
@@ -204,7 +207,6 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
     _check_usage(songs, output, options)
     project = Path(songs[0]) if len(songs) == 1 and (Path(songs[0]) / "project.toml").is_file() else None
     if project is not None:
-        output = output or Path(project.absolute().name + SUFFIXES[options["codec"]])
         with errors(as_json):
             songs, base = _project(project)
     with errors(as_json, USAGE):
@@ -212,6 +214,7 @@ def run(songs: tuple[str, ...], output: Path | None, as_json: bool, hearing: Cal
         chosen = [settings_of(song, options) for song in songs]
     if project is not None:
         chosen = [base.changed(**_said_by_options(chosen[0]))]
+        output = output or Path(project.absolute().name + SUFFIXES[chosen[0].encoding.codec])
     with errors(as_json):
         told = hearing()
         chosen = [settings.changed(hearing=told) for settings in chosen]
@@ -482,6 +485,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         )
     check_loras(options)
     check_styles(options)
+    check_controls(options)
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
@@ -497,6 +501,8 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        control_models=tuple(options["control_models"]),
+        controls=tuple(options["controls"]),
         quant=options["quant"],
         guidance=options["guidance"],
         negative=options["negative"],

@@ -14,6 +14,8 @@ import click
 from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
+    check_varying,
+    control_option,
     counted,
     errors,
     fps_option,
@@ -48,6 +50,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @macro_option
 @lyrics_option
 @style_option
+@control_option
 @video_options
 @shots_option
 @no_shots_option
@@ -69,6 +72,13 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
     help="The rendered clip that .otio refers to. Default: ./<song>.mp4.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the timeline to a PNG, SVG or PDF.")
+@click.option(
+    "--lora",
+    "loras",
+    multiple=True,
+    metavar="FILE:S",
+    help="A LoRA and an expression for its strength, as film.safetensors:0.2+0.8*drop; may be repeated.",
+)
 @hearing_options
 @json_option
 def timeline(
@@ -78,6 +88,8 @@ def timeline(
     seed: int,
     photos: tuple[Path, ...],
     styles: tuple[str, ...],
+    controls: tuple[str, ...],
+    loras: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
     videos: tuple[Path, ...],
@@ -105,6 +117,7 @@ def timeline(
 
         with errors(as_json, USAGE):
             rate = frame_rate(fps)
+            check_varying(loras)
             knobs = parse_macros(macros)
         opened = open_preset(preset)
         wanted = opened.preset
@@ -140,6 +153,8 @@ def timeline(
             macros=turned,
             lyrics=lines,
             styles=styles,
+            controls=controls,
+            loras=loras,
         )
         decided = replace(decided, framing=decided.framing.told(named_focus()))
         if shots_path:

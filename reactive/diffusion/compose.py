@@ -61,6 +61,12 @@ WHITE, WHITE_SHARE, DIM_WHITE = 0.75, 0.985, 0.06
 PALE = 0.3
 # display values from which on light is led softly below white
 KNEE = 0.9
+# of a ground with a depth map: by how much more than the middle the nearest moves, and the farthest less
+DEPTH = 0.25
+# how far, as a share of its width, a depth map is smoothed, so that no edge tears
+DEPTH_SOFT = 0.006
+# a grid for the places of a ground with a depth map has one point in this many pixels
+DEPTH_STEP = 4
 # a ground that is moved by less than this many pixels anywhere is seen as it is
 _UNMOVED = 1 / 64
 
@@ -81,7 +87,8 @@ class Terms:
         How the ground lies beneath the picture: scale from 1 on, shift in picture widths and heights.
     parallax
         By how much more than its middle the lower edge is shifted, which in most photographs is nearer, and by how much less
-        the upper one; -1 to 1.
+        the upper one; -1 to 1. In a ground with a depth map, what is near moves `DEPTH` and this much more than what is at
+        middle depth, and what is far as much less.
     """
 
     detail: float = 1.0
@@ -113,6 +120,8 @@ class Ground:
         What matters in it, in half widths and half heights from the centre: one comes closer to this place.
     aimed
         Whether coming closer ends with this place in the middle, as far as the picture reaches; else it keeps its place in the frame.
+    near
+        How near each place is, float32 [rows, columns], -1 far to 1 near; None: it has no depth map.
     """
 
     exact: np.ndarray | None
@@ -122,6 +131,7 @@ class Ground:
     white: float
     focus: tuple[float, float] = (0.0, 0.0)
     aimed: bool = False
+    near: np.ndarray | None = None
     _elsewhere: dict[str, tuple[torch.Tensor, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -159,7 +169,12 @@ def canvas_size(imagined: tuple[int, int], size: tuple[int, int]) -> tuple[int, 
 
 
 def prepare_ground(
-    larger: np.ndarray, exact: np.ndarray | None = None, *, focus: tuple[float, float] = (0.0, 0.0), aimed: bool = False
+    larger: np.ndarray,
+    exact: np.ndarray | None = None,
+    *,
+    focus: tuple[float, float] = (0.0, 0.0),
+    aimed: bool = False,
+    near: np.ndarray | None = None,
 ) -> Ground:
     """Make a photograph, or a picture of a film, ready to lie beneath pictures.
 
@@ -171,6 +186,8 @@ def prepare_ground(
         The same at the output's scale; None: one is content with what is resampled from `larger`.
     focus, aimed
         As in `Ground`.
+    near
+        Its depth map, uint8 [height, width] of any size, 255 is near; None: it has none.
     """
     cv2 = opencv()
     store = with_grey(larger)
@@ -182,7 +199,22 @@ def prepare_ground(
     peaks = np.cbrt(cubes)
     white = float(np.quantile(low[..., 3], WHITE_SHARE)) ** GAMMA
     crisp = cv2.addWeighted(store, 1 + CRISP, cv2.GaussianBlur(store, (0, 0), 1.0), -CRISP, 0)
-    return Ground(None if exact is None else with_grey(exact), crisp, low, peaks, white, focus, aimed)
+    whole = None if exact is None else with_grey(exact)
+    return Ground(whole, crisp, low, peaks, white, focus, aimed, None if near is None else _smooth_depth(near))
+
+
+def _smooth_depth(near: np.ndarray) -> np.ndarray:
+    """Return a depth map as float32 [rows, columns], -1 far to 1 near, small and smooth; what is near is enlarged a little.
+
+    A place is looked up where it will be seen, so the rim of what is near belongs to it, and no edge tears.
+    """
+    cv2 = opencv()
+    height, width = near.shape
+    across = min(width, 480)
+    small = cv2.resize(near, (across, max(1, round(height * across / width))), interpolation=cv2.INTER_AREA)
+    reach = max(1, round(DEPTH_SOFT * across))
+    grown = cv2.dilate(small, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(grown, (0, 0), float(reach)) / np.float32(127.5) - 1, np.float32)
 
 
 def with_grey(picture: np.ndarray) -> np.ndarray:
@@ -216,13 +248,13 @@ def shares(detail: float) -> list[float]:
     return [1.0 if share >= WHOLE else share for share in kept]
 
 
-def ground_map(terms: Terms, focus: tuple[float, float], *, aimed: bool = False) -> np.ndarray:
+def ground_map(terms: Terms, focus: tuple[float, float], *, aimed: bool = False, deep: bool = False) -> np.ndarray:
     """Return the map float64 [3, 3] from a place in the frame to the place of its ground that is seen there.
 
     Places are half widths and half heights from the centre, as in `motion.camera`. One comes as much closer as a shift needs, so
-    that no edge comes into view.
+    that no edge comes into view. A `deep` ground has a depth map, which decides what moves further instead of the lower edge.
     """
-    lean = min(max(terms.parallax, -1.0), 1.0)
+    lean = 0.0 if deep else min(max(terms.parallax, -1.0), 1.0)
     reach = 1 + 2 * max(abs(terms.x) * (1 + abs(lean)), abs(terms.y))
     zoom = max(terms.zoom, reach)
     free = 1 - reach / zoom
@@ -253,8 +285,9 @@ def compose(ground: Ground, painting: np.ndarray, terms: Terms, size: tuple[int,
     places = _places(ground, terms, painting.shape[1::-1], size, lens)
     grid = grid_size(size)
     half = grid[0] // 2, grid[1] // 2
+    further = bend(ground, terms, places, _unmoved(painting.shape[1::-1], size, lens), size)
     low, peaks = (
-        cv2.transform(_warped(part, places, to), _mix(terms.colour))
+        cv2.transform(_warped(part, places, to, bend=further), _mix(terms.colour))
         for part, to in ((ground.low, grid), (ground.peaks, half))
     )
     own = cv2.resize(seen.astype(np.float32), grid, interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
@@ -263,7 +296,7 @@ def compose(ground: Ground, painting: np.ndarray, terms: Terms, size: tuple[int,
     room = _room(size)
     window = _exactly(ground.exact, places, size)
     if ground.exact is None or window is None:
-        under = _warped(ground.store, places, size, room.under)
+        under = _warped(ground.store, places, size, room.under, bend=further)
     else:
         under = ground.exact[window[1] : window[1] + size[1], window[0] : window[0] + size[0]]
     grey = cv2.cvtColor(cv2.extractChannel(under, 3, room.one), cv2.COLOR_GRAY2RGB, room.grey)
@@ -323,6 +356,16 @@ def _places(
     ground: Ground, terms: Terms, frame: tuple[int, int], size: tuple[int, int], lens: np.ndarray
 ) -> np.ndarray:
     """Return the map [3, 3] from places of the output to places of the ground, in half widths and heights of each."""
+    return np.asarray(_shown(ground, terms) @ _unmoved(frame, size, lens))
+
+
+def _shown(ground: Ground, terms: Terms) -> np.ndarray:
+    """Return the map [3, 3] from places of the frame to places of the ground."""
+    return ground_map(terms, ground.focus, aimed=ground.aimed, deep=ground.near is not None)
+
+
+def _unmoved(frame: tuple[int, int], size: tuple[int, int], lens: np.ndarray) -> np.ndarray:
+    """Return the map [3, 3] from places of the output to places of the frame, where a ground that is not moved lies."""
     left, top, across, down = centred_window(*frame, size)
     # the output is a window of the frame
     cut = np.array(
@@ -332,7 +375,47 @@ def _places(
             [0.0, 0.0, 1.0],
         ]
     )
-    return np.asarray(ground_map(terms, ground.focus, aimed=ground.aimed) @ lens @ cut)
+    return np.asarray(lens @ cut)
+
+
+def bend(
+    ground: Ground, terms: Terms, places: np.ndarray, unmoved: np.ndarray, size: tuple[int, int]
+) -> np.ndarray | None:
+    """Return how much further each place of a ground with a depth map moves, in half widths and heights, float32 [rows, columns, 2].
+
+    None where it has no depth map, or does not move. Its grid is coarser than the picture: the map is smooth.
+    """
+    if ground.near is None:
+        return None
+    amount = min(max(DEPTH + terms.parallax, 0.0), 1.0)
+    if not amount or np.abs(places - unmoved).max() < _UNMOVED / max(size):
+        return None
+    cv2 = opencv()
+    columns, rows = (max(2, -(-side // DEPTH_STEP)) for side in size)
+    x, y = ((2 * np.arange(count) + 1) / count - 1 for count in (columns, rows))
+    at = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), axis=-1)
+    moved, still = (_projected(at @ matrix.T) for matrix in (places, unmoved))
+    height, width = ground.near.shape
+    way, found = (moved - still).astype(np.float32), np.zeros((rows, columns, 2), np.float32)
+    closer = max(-math.log(float(_shown(ground, terms)[0, 0])), 1e-4)
+    # what is seen at a place lies where the bend leads, so its depth is looked up there
+    for _ in range(3):
+        seen = moved.astype(np.float32) + found
+        near = cv2.remap(
+            ground.near,
+            (seen[..., 0] + 1) * np.float32(width / 2) - np.float32(0.5),
+            (seen[..., 1] + 1) * np.float32(height / 2) - np.float32(0.5),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        # its scale is the zoom to the power of 1 + amount * near; for small moves that is so much of the way
+        further = np.expm1(-closer * (1 + np.float32(amount) * near)) / np.float32(math.expm1(-closer)) - 1
+        found = way * further[..., None]
+    return found
+
+
+def _projected(places: np.ndarray) -> np.ndarray:
+    return np.asarray(places[..., :2] / places[..., 2:])
 
 
 def _pixels(places: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
@@ -356,11 +439,23 @@ def _exactly(exact: np.ndarray | None, places: np.ndarray, size: tuple[int, int]
 
 
 def _warped(
-    picture: np.ndarray, places: np.ndarray, size: tuple[int, int], room: np.ndarray | None = None
+    picture: np.ndarray,
+    places: np.ndarray,
+    size: tuple[int, int],
+    room: np.ndarray | None = None,
+    *,
+    bend: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a picture as a map shows it, read straight between pixels, in `room` if there is one."""
+    """Return a picture as a map and a bend show it, read straight between pixels, in `room` if there is one."""
     cv2 = opencv()
     matrix = _pixels(places, picture.shape[1::-1], size)
+    if bend is not None:
+        columns, rows = size
+        at = np.stack(np.broadcast_arrays(np.arange(columns)[None, :], np.arange(rows)[:, None], 1.0), axis=-1)
+        seen = _projected(at @ matrix.T).astype(np.float32)
+        half = np.array(picture.shape[1::-1], np.float32) / 2
+        seen += cv2.resize(bend, size, interpolation=cv2.INTER_LINEAR) * half
+        return np.asarray(cv2.remap(picture, seen, None, cv2.INTER_LINEAR, room, borderMode=cv2.BORDER_REFLECT))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     if (matrix[2] == (0.0, 0.0, 1.0)).all():
         return np.asarray(cv2.warpAffine(picture, matrix[:2], size, room, flags=flags, borderMode=cv2.BORDER_REFLECT))
@@ -491,14 +586,17 @@ def compose_on_device(
     grid = grid_size(size)
     half = grid[0] // 2, grid[1] // 2
     store, low, peaks, *exact = ground.on(painting.device)
+    # small, and computed as on the CPU, so that both show the same
+    host = bend(ground, terms, places, _unmoved(frame, size, lens), size)
+    further = None if host is None else torch.from_numpy(host).to(painting.device).permute(2, 0, 1)[None]
     beneath, tops = (
-        _last(_mixed(_sampled(part, places, to), terms.colour)) for part, to in ((low, grid), (peaks, half))
+        _last(_mixed(_sampled(part, places, to, further), terms.colour)) for part, to in ((low, grid), (peaks, half))
     )
     own, light = _last(_area(seen, grid)) / 255, _last(_area((seen / 255) ** GAMMA, half))
     gain, rest, share, painted = _fields(_device(), own, light, beneath, tops, ground.white, terms)
     window = _exactly(ground.exact, places, size)
     if window is None:
-        under = _sampled(store, places, size).round()
+        under = _sampled(store, places, size, further).round()
     else:
         under = exact[0][..., window[1] : window[1] + size[1], window[0] : window[0] + size[0]]
     lit = _mixed(under, terms.colour).round() * _enlarged_twice(_first(gain * share), size)
@@ -521,8 +619,10 @@ def _mixed(pictures: torch.Tensor, colour: float) -> torch.Tensor:
     return pictures[:, :3] * colour + pictures[:, 3:] * (1 - colour)
 
 
-def _sampled(picture: torch.Tensor, places: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """Return a picture [1, channels, rows, columns] as a map shows it, read straight between pixels."""
+def _sampled(
+    picture: torch.Tensor, places: np.ndarray, size: tuple[int, int], bend: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return a picture [1, channels, rows, columns] as a map and a bend show it, read straight between pixels."""
     columns, rows = size
     # in the float64 of OpenCV's own map: half a pixel of a large picture is told apart by float32 only just
     x = torch.arange(columns, device=picture.device, dtype=torch.float64)
@@ -530,6 +630,8 @@ def _sampled(picture: torch.Tensor, places: np.ndarray, size: tuple[int, int]) -
     x, y = (2 * x + 1) / columns - 1, (2 * y + 1) / rows - 1
     right, down, depth = (float(row[0]) * x + float(row[1]) * y + float(row[2]) for row in places)
     at = torch.stack([right / depth, down / depth], dim=-1).float()
+    if bend is not None:
+        at = at + _interpolated(bend, size, "bilinear")[0].permute(1, 2, 0)
     return functional.grid_sample(picture, at[None], mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -8,7 +8,7 @@ neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from reactive.diffusion.backend.parallel import BatchSplitter, part_count
 from reactive.diffusion.backend.transfer import stacked
 from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.control import ControlBank, ControlInput
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.sampling import sample
 
@@ -41,6 +42,10 @@ class FrameRequest:
         Whether the prompts mix along the arc between them.
     style
         The weight of each of the clip's reference pictures; empty for none.
+    controls
+        The weight and picture of each of the clip's controls; empty for none.
+    loras
+        The strength of each of the model's LoRAs whose strength changes; empty for 0.
     """
 
     prompt_from: int
@@ -51,6 +56,8 @@ class FrameRequest:
     source: torch.Tensor | None = None
     slerp: bool = False
     style: tuple[float, ...] = ()
+    controls: tuple[ControlInput, ...] = ()
+    loras: tuple[float, ...] = ()
 
 
 class Core:
@@ -70,6 +77,8 @@ class Core:
         How many pictures are encoded or decoded at once; 0: all of the batch.
     styles
         The clip's reference pictures; None if there are none.
+    controls
+        The clip's controls; None if there are none.
     """
 
     def __init__(
@@ -82,10 +91,12 @@ class Core:
         height: int,
         slices: int = 0,
         styles: StyleBank | None = None,
+        controls: ControlBank | None = None,
     ) -> None:
         self.model = model.at_size(width, height)
         self.bank = bank
         self.styles = styles
+        self.controls = controls
         self.batch = batch
         self.slices = slices
         self.width = width
@@ -148,18 +159,25 @@ class Core:
         """Return the denoised latents of requests, [n, channels, height, width] in latent pixels."""
         before, after = np.array([r.prompt_from for r in padded]), np.array([r.prompt_to for r in padded])
         weight = np.array([r.weight for r in padded])
-        conditioning = self.bank.mix(before, after, weight, np.array([r.slerp for r in padded]))
-        negative = self.bank.mix_negative(before, after, weight)
+        slerp = np.array([r.slerp for r in padded])
+        loras = None
+        if model.loras:
+            strengths = [r.loras or (0.0,) * len(model.loras) for r in padded]
+            loras = torch.tensor(strengths, dtype=torch.float32).to(model.device)
+        conditioning = self.bank.mix(before, after, weight, slerp, loras)
+        negative = self.bank.mix_negative(before, after, weight, loras)
         if self.styles is not None:
             shares = [r.style for r in padded]
             conditioning = self.styles.beside(conditioning, shares)
             negative = self.styles.beside(negative, shares, empty=True)
-        conditioning, negative = conditioning.to(model.dtype), negative.to(model.dtype)
+        conditioning, negative = (replace(part.to(model.dtype), loras=loras) for part in (conditioning, negative))
+        size = (self.width, self.height)
+        steering = self.controls.inputs(model, [r.controls for r in padded], size) if self.controls else None
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return model.predict_x0_guided(latents, tau, conditioning, negative)
+            return model.predict_x0_guided(latents, tau, conditioning, negative, steering)
 
         return sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
 

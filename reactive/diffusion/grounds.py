@@ -159,7 +159,7 @@ class Grounds:
     def _photograph(self, file: GroundFile) -> Ground:
         width, height = canvas_size(self.imagined, self.size)
         loaded = load_ground(file, width=width, height=height, room=ROOM, background=self.background)
-        return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus, aimed=loaded.aimed)
+        return prepare_ground(loaded.larger, loaded.exact, focus=loaded.focus, aimed=loaded.aimed, near=loaded.near)
 
     def _film(self, file: GroundFile) -> VideoSource:
         if file not in self._films:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reactive.errors import OutputError
+from reactive.errors import ModelError, OutputError
 from reactive.live.control.external_io import ExternalIO, ExternalIOOptions
 from reactive.live.control.microphone import Microphone
 from reactive.live.live_session import LiveSession, SoundInput
@@ -30,6 +30,7 @@ from reactive.live.web.security import Gate, PerAddress, is_loopback, kept_key
 from reactive.live.web.server import LOGIN_BURST, LOGINS, Preview, Server
 from reactive.live.web.song_preview import SongPreview
 from reactive.live.web.waiting import WaitingRoom
+from reactive.timeline.loras import split_lora, varies
 
 NO_EXTERNAL_IO = ExternalIOOptions()
 
@@ -88,6 +89,7 @@ def preview(
     takes: Path = Path(),
     keys: Path | None = None,
     io_options: ExternalIOOptions = NO_EXTERNAL_IO,
+    framed_by: int | None = None,
     begun: Callable[[str], None] = lambda url: None,
     doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
@@ -110,6 +112,8 @@ def preview(
         Folder of the cookie's key, which is kept between starts. Default: the user's state folder.
     io_options
         OSC, MIDI, MJPEG, and the page's keys.
+    framed_by
+        A port of this machine whose page may show this one in a frame.
     begun
         Called with the page's address on this machine as soon as it can be opened; the page shows the progress of loading.
     doing
@@ -137,7 +141,7 @@ def preview(
             raise
         return server
 
-    _preview(make, SongPreview.index, host, port, keys, io_options, begun, doing, ready, stop)
+    _preview(make, SongPreview.index, host, port, keys, io_options, framed_by, begun, doing, ready, stop)
 
 
 def preview_input(
@@ -149,6 +153,7 @@ def preview_input(
     port: int | None = None,
     keys: Path | None = None,
     io_options: ExternalIOOptions = NO_EXTERNAL_IO,
+    framed_by: int | None = None,
     begun: Callable[[str], None] = lambda url: None,
     doing: Callable[[str], None] = lambda what: None,
     ready: Callable[[Address], None] = lambda address: None,
@@ -167,6 +172,12 @@ def preview_input(
         If an input can't be used.
     """
 
+    for text in options.model.loras:
+        if varies(split_lora(text)[1]):
+            raise ModelError(
+                "its strength can't follow a live input", where=f"--lora {text}", remedy="give a number as its strength"
+            )
+
     def make(gate: Gate, external_io: ExternalIO, say: Callable[[str], None]) -> Server:
         say("opening the input")
         source = open_source()
@@ -179,7 +190,7 @@ def preview_input(
         server.preview = LivePreview(server, session)
         return server
 
-    _preview(make, LivePreview.index, host, port, keys, io_options, begun, doing, ready, stop)
+    _preview(make, LivePreview.index, host, port, keys, io_options, framed_by, begun, doing, ready, stop)
 
 
 def microphone(device: str | None) -> SoundInput:
@@ -201,6 +212,7 @@ def _preview(
     port: int | None,
     keys: Path | None,
     io_options: ExternalIOOptions,
+    framed_by: int | None,
     begun: Callable[[str], None],
     doing: Callable[[str], None],
     ready: Callable[[Address], None],
@@ -216,7 +228,7 @@ def _preview(
             import platformdirs
 
             keys = platformdirs.user_state_path("reactive")
-        gate = Gate(host, bound, key=kept_key(keys, bound))
+        gate = Gate(host, bound, key=kept_key(keys, bound), framed_by=framed_by)
         here, others = local_url(host, bound), () if is_loopback(host) else network_urls(host, bound)
         # the network address also works on this machine, but browsers allow more features on localhost
         reached = others[0] if others else here

@@ -37,6 +37,7 @@ from reactive.live.quantise import (
 from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
 from reactive.live.song import analysis_for_page, last_bars, timeline_for_page
 from reactive.preset.bundle import fork
+from reactive.preset.control import control_pictures, joined_control, split_control
 from reactive.preset.edit import write_over
 from reactive.preset.library import lyrics_of, names, open_preset
 from reactive.preset.lyrics import Line
@@ -47,6 +48,7 @@ from reactive.render.take import Take, check_change, save_take
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
+from reactive.timeline.loras import lora_strengths
 from reactive.timeline.perform import Change, Performance, Stage, write_knobs
 
 # kinds of change that replace an earlier one of the same name
@@ -139,6 +141,8 @@ class Session:
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
             style_pictures(options.sources.styles),
+            control_pictures(options.sources.controls),
+            lora_strengths(options.model.loras),
         )
 
     # -- messages for the pages ----------------------------------------------------------------------------------------
@@ -504,6 +508,11 @@ class Session:
             {name: lines for name, lines in self.lyrics.items() if lines},
             track.file_sha256,
             tuple(f"{Path(name).name}:{weight}" for name, weight in map(split_style, options.sources.styles)),
+            tuple(
+                joined_control(kind, Path(name).name, weight)
+                for kind, name, weight in map(split_control, options.sources.controls)
+            ),
+            tuple(f"{lora.file}:{lora.strength}" for lora in lora_strengths(options.model.loras)),
         )
 
     def save_take(self, path: Path) -> None:

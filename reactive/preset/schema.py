@@ -54,6 +54,8 @@ __all__ = [
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
 MAX_STYLE_PICTURES = 8
+MAX_CONTROL_PICTURES = 4
+MAX_LORAS = 4
 
 
 class Strict(BaseModel):
@@ -167,7 +169,9 @@ class Ground(Strict):
         "0", description="picture widths a second that the ground drifts sideways while it stays, one way or the other"
     )
     parallax: Expression = Field(
-        "0", description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1"
+        "0",
+        description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1. A photograph with a depth"
+        " map moves in depth: near parts 0.25 and this much further than the middle, -0.25 not at all",
     )
 
 
@@ -228,6 +232,38 @@ class StylePicture(Strict):
     )
 
 
+class ControlPicture(Strict):
+    """A picture whose shapes the model keeps, by a control network (ControlNet)."""
+
+    kind: str = Field(
+        pattern="^[a-z][a-z0-9-]{0,31}$",
+        description="what the control network sees: `canny` edges, found in the picture; `tile` the picture as it is; "
+        "`edges`, `depth`, `pose` and others: ready pictures",
+    )
+    file: Text = Field(
+        "",
+        max_length=255,
+        description="a picture or film in the preset's folder; without one: what the phase feeds in or lays beneath, and for ready "
+        "pictures the file beside it that has the kind in its name, as `band.depth.png`",
+    )
+    weight: Expression = Field(
+        "1", description="how strongly shapes are kept, 0 not at all, 1 fully, at most 2: `0.4 + 0.6 * drop`"
+    )
+
+
+class PresetLora(Strict):
+    """A LoRA whose strength may change with the music."""
+
+    file: Text = Field(
+        min_length=1,
+        max_length=255,
+        description="a LoRA in the preset's folder, or a short name of `reactive models list`",
+    )
+    strength: Expression = Field(
+        "1", description="how strongly it changes the model, from -4 to 4, 0 not at all: `0.2 + 0.8 * drop`"
+    )
+
+
 class Phase(Strict):
     """A phase of the loop: which music it fits, how it looks and moves."""
 
@@ -262,6 +298,12 @@ class Phase(Strict):
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
     style_picture: list[StylePicture] | None = Field(
         None, max_length=MAX_STYLE_PICTURES, description="the reference pictures in this phase, all of them"
+    )
+    control: list[ControlPicture] | None = Field(
+        None, max_length=MAX_CONTROL_PICTURES, description="what keeps shapes in this phase, all of it"
+    )
+    lora: list[PresetLora] | None = Field(
+        None, max_length=MAX_LORAS, description="the LoRAs in this phase, all of them"
     )
 
     @model_validator(mode="after")
@@ -396,6 +438,16 @@ class Preset(Strict):
         [],
         max_length=MAX_STYLE_PICTURES,
         description="reference pictures in phases without a `style_picture` of their own; needs a model with an adapter",
+    )
+    control: list[ControlPicture] = Field(
+        [],
+        max_length=MAX_CONTROL_PICTURES,
+        description="what keeps shapes in phases without a `control` of their own; needs a model with control networks",
+    )
+    lora: list[PresetLora] = Field(
+        [],
+        max_length=MAX_LORAS,
+        description="LoRAs in phases without a `lora` of their own; they fit one family of models",
     )
     fit: Literal["cover", "contain", "blur"] = Field(
         "cover", description="how own photographs fill the frame: cropped, whole, or whole over a blurred copy"
@@ -572,12 +624,33 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         yield PresetError(
             f"there are more than {MAX_STYLE_PICTURES} files in all its style_picture", remedy="use the same ones again"
         )
+    steering = [preset.control, *(phase.control or [] for phase in preset.phase)]
+    for here in steering:
+        told = [(control.kind, control.file) for control in here]
+        if again := next((one for one in told if told.count(one) > 1), None):
+            yield PresetError(
+                f'control.kind = "{again[0]}" is there twice', remedy="give it one weight, or another file"
+            )
+    if len({(control.kind, control.file) for held in steering for control in held}) > MAX_CONTROL_PICTURES:
+        yield PresetError(
+            f"there are more than {MAX_CONTROL_PICTURES} different tables in all its control",
+            remedy="use the same ones again",
+        )
+    loras = [preset.lora, *(phase.lora or [] for phase in preset.phase)]
+    for names in ([lora.file for lora in held] for held in loras):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield PresetError(f'lora.file = "{twice}" is there twice', remedy="give it one strength")
+    lora_files = {lora.file for held in loras for lora in held}
+    if len(lora_files) > MAX_LORAS:
+        yield PresetError(f"there are more than {MAX_LORAS} files in all its lora", remedy="use the same ones again")
     for key, file in (
         ("lyrics.file", preset.lyrics.file),
         ("overlay.font", preset.overlay.font),
         ("overlay.logo", preset.overlay.logo),
         ("lut", preset.lut),
         *(("style_picture.file", picture.file) for picture in pictures),
+        *(("control.file", control.file) for held in steering for control in held),
+        *(("lora.file", name) for name in sorted(lora_files)),
     ):
         if "\\" in file or (file and Path(file).name != file):
             yield PresetError(f'{key} = "{file}" is not a plain file name', remedy="put it beside the preset")
@@ -640,6 +713,8 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "colour": Colour,
         "title": Title,
         "style_picture": StylePicture,
+        "control": ControlPicture,
+        "lora": PresetLora,
     }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)
     return list(known.get(holder or "", Preset).model_fields)

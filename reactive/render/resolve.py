@@ -100,6 +100,8 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
             macros=settings.macros,
             lyrics=inputs.lines,
             styles=settings.sources.styles,
+            controls=settings.sources.controls,
+            loras=settings.model.loras,
         )
     if inputs.shot_edits:
         timeline = apply_shots(timeline, heard.analysis, inputs.shot_edits).timeline

@@ -12,6 +12,7 @@ import numpy as np
 
 from reactive.errors import MediaError
 from reactive.media.picture import BLACK, read_picture
+from reactive.sources.depth_map import depth_map_of, read_depth_map
 from reactive.sources.footage import FILMS
 from reactive.sources.imagery import Entry, find_picture, library, match, own_pictures
 from reactive.sources.photo import crop_of, framed
@@ -42,6 +43,8 @@ class GroundFile:
         As `timeline.framing.Framing` has it.
     own
         Whether it is the user's own: it is cropped about the focus, or around people.
+    depth
+        The photograph's depth map, see `depth_map`.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class GroundFile:
     focus: tuple[float, float] | None = None
     fit: str = "cover"
     own: bool = False
+    depth: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,15 @@ class GroundPicture:
         The focus, in half widths and half heights from the centre.
     aimed
         Whether coming closer ends on it: in the user's own pictures.
+    near
+        What its depth map says, uint8 in the shape of `exact` but for its one channel: 255 is near; None: it has none.
     """
 
     exact: np.ndarray
     larger: np.ndarray
     focus: tuple[float, float]
     aimed: bool = False
+    near: np.ndarray | None = None
 
 
 def ground_files(
@@ -98,7 +105,9 @@ def ground_files(
     MediaError
         If a file is not there.
     """
-    stills = (GroundFile(path, focus=focus.get(path.name), fit=fit, own=True) for path in photos)
+    stills = (
+        GroundFile(path, focus=focus.get(path.name), fit=fit, own=True, depth=depth_map_of(path)) for path in photos
+    )
     files = [*stills, *(GroundFile(path, film=True) for path in videos)]
     for name in names:
         if name.startswith(LIBRARY):
@@ -108,7 +117,8 @@ def ground_files(
         path = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if path is None:
             raise MediaError("is not beside the preset", where=name, remedy="put the picture into the preset's folder")
-        files.append(GroundFile(path, film=path.suffix.lower() in FILMS))
+        film = path.suffix.lower() in FILMS
+        files.append(GroundFile(path, film=film, depth=None if film else depth_map_of(path)))
     return tuple(files)
 
 
@@ -173,7 +183,11 @@ def load_ground(
     inside = (place[0] * size[0] - left) / across * 2 - 1, (place[1] * size[1] - top) / down * 2 - 1
     most = 1.0 if file.own else _CORNER
     kept = min(max(inside[0], -most), most), min(max(inside[1], -most), most)
-    return GroundPicture(exact, larger, kept, aimed=file.own)
+    near = None
+    if file.depth is not None:
+        # bars are as far away as the middle of the picture
+        near = framed(read_depth_map(file.depth, size), crop, width, height, file.fit, (128, 128, 128))[..., 0]
+    return GroundPicture(exact, larger, kept, aimed=file.own, near=near)
 
 
 def _standing_out(salience: np.ndarray) -> tuple[float, float]:

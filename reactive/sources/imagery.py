@@ -18,6 +18,7 @@ import numpy as np
 
 from reactive.errors import MediaError
 from reactive.media.described import read_description
+from reactive.sources.depth_map import is_map
 from reactive.sources.footage import FILMS
 from reactive.sources.meaning import cosines, embed
 from reactive.sources.wording import shared_words, things
@@ -193,7 +194,7 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
         found = sorted(
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not is_map(path) and path.is_file()
         )
     except OSError as problem:
         raise MediaError(

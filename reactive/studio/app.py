@@ -72,10 +72,10 @@ def studio(
             import platformdirs
 
             keys = platformdirs.user_state_path("reactive")
-        gate = Gate(host, bound, key=kept_key(keys, bound))
+        gate = Gate(host, bound, key=kept_key(keys, bound), frames=True)
         here = f"{local_url(host, bound)}/#{gate.token}"
         others = () if is_loopback(host) else tuple(f"{url}/#{gate.token}" for url in network_urls(host, bound))
-        preview = PreviewProcess()
+        preview = PreviewProcess(host, bound)
         server = StudioServer(gate, folder, preview.open)
         try:
             address = StudioAddress(here, others, host, bound)

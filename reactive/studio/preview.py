@@ -7,20 +7,30 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from reactive.studio.project import ProjectError, model_of, open_project, preset_of, song_of
+from reactive.errors import OutputError
+from reactive.live.web.listening import bound_socket
+from reactive.studio.project import Project, ProjectError, inside, model_of, open_project, preset_of, song_of
 
 STOP_SECONDS = 5
 
 
 class PreviewProcess:
-    """At most one running preview."""
+    """At most one running preview, which the studio's page shows in a frame.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    host, port
+        Where the studio listens. The preview listens at the same host, at the next port if that is free.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
         self.process: subprocess.Popen[str] | None = None
 
     def open(self, folder: Path) -> dict[str, Any]:
-        """Start a preview of a project in its current state, and return its address; a running preview is ended.
+        """Start a preview of a project in its current state, and return its port and token; a running preview is ended.
 
         Raises
         ------
@@ -28,48 +38,28 @@ class PreviewProcess:
             If it can't be started.
         """
         self.close()
-        project = open_project(folder)
-        settings = project.settings
-        command = [
-            sys.executable,
-            "-m",
-            "reactive",
-            "preview",
-            str(song_of(folder, project)),
-            "--json",
-            "--no-open",
-            "--port",
-            "0",
-            "--takes",
-            str(folder),
-            "--preset",
-            preset_of(folder, project.preset),
-            "--fps",
-            settings.fps,
-            "--seed",
-            str(settings.seed),
-            "--model",
-            model_of(folder, settings.model),
-        ]
-        for option, value in (
-            ("--size", settings.size),
-            ("--imagine-size", settings.imagine_size),
-            ("--steps", settings.steps),
-        ):
-            command += [option, str(value)] if value else []
-        for option, files in (("--photo", project.photos), ("--video", project.videos)):
-            for file in files:
-                command += [option, str(folder / file)]
+        command = [sys.executable, "-m", "reactive", "preview", *preview_arguments(folder, open_project(folder))]
+        command += ["--host", self.host, "--port", str(self._free_port()), "--framed-by", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         try:
             data = json.loads(line)
-            return {"url": str(data["here"])}
+            return {"port": int(data["port"]), "token": urlsplit(str(data["here"])).fragment}
         except (ValueError, KeyError, TypeError):
             what = json.loads(line)["error"]["what"] if '"error"' in line else "did not start"
             self.close()
             raise ProjectError(str(what), where="the preview", remedy="check the song and the preset") from None
+
+    def _free_port(self) -> int:
+        """Return the port after the studio's own, where a container lets it through, or 0 for any."""
+        if self.port >= 65535:
+            return 0
+        try:
+            bound_socket(self.host, self.port + 1).close()
+        except OutputError:
+            return 0
+        return self.port + 1
 
     def close(self) -> None:
         """End the running preview."""
@@ -84,3 +74,29 @@ class PreviewProcess:
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.process = None
+
+
+def preview_arguments(folder: Path, project: Project) -> list[str]:
+    """Return the arguments of `reactive preview` for a project.
+
+    Raises
+    ------
+    ReactiveError
+        If it has no song, or a file is outside the project.
+    """
+    settings = project.settings
+    told = [str(song_of(folder, project)), "--json", "--no-open", "--takes", str(folder)]
+    told += ["--preset", preset_of(folder, project.preset), "--model", model_of(folder, settings.model)]
+    told += ["--fps", settings.fps, "--seed", str(settings.seed)]
+    for option, value in (
+        ("--size", settings.size),
+        ("--imagine-size", settings.imagine_size),
+        ("--steps", settings.steps),
+    ):
+        told += [option, str(value)] if value else []
+    for option, files in (("--photo", project.photos), ("--video", project.videos)):
+        for file in files:
+            told += [option, str(inside(folder, file))]
+    for name, place in settings.macros.items():
+        told += ["--macro", f"{name}={place:g}"]
+    return told

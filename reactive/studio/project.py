@@ -59,6 +59,14 @@ def path_fault(text: str) -> str | None:
 RelativePath = Annotated[str, AfterValidator(_relative)]
 
 
+def _known_place(name: str) -> str:
+    from reactive.render.targets import targets
+
+    if name and name not in targets():
+        raise ValueError(f'"{name[:40]}" is not known; there are {", ".join(targets())}')
+    return name
+
+
 class ProjectSettings(BaseModel):
     """Settings of the clip: those of `reactive run` that the studio offers, with the same names.
 
@@ -70,6 +78,8 @@ class ProjectSettings(BaseModel):
         Of the clip, ``WxH``; empty: the model's default.
     also
         Further aspect ratios of the same render.
+    place
+        Where the clip goes, as ``--for`` has it: it sets size, frame rate, length, loudness and file. Empty: nowhere in particular.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -81,6 +91,7 @@ class ProjectSettings(BaseModel):
     size: str = Field("", pattern=r"^([0-9]{1,5}x[0-9]{1,5})?$")
     imagine_size: str = Field("", pattern=r"^([0-9]{1,5}x[0-9]{1,5})?$")
     also: tuple[Literal["16:9", "9:16", "1:1", "4:5"], ...] = ()
+    place: Annotated[str, AfterValidator(_known_place)] = ""
     start: float = Field(0.0, ge=0, le=1e6)
     duration: float | None = Field(None, gt=0, le=1e6)
     crf: int = Field(18, ge=0, le=51)
@@ -236,8 +247,8 @@ def render_settings(folder: Path, project: Project, **more: Any) -> Any:
     sizes = {
         name: parse_size(text, name) if (text := getattr(settings, name)) else None for name in ("size", "imagine_size")
     }
-    plain_names = settings.model_dump(exclude={"size", "imagine_size", "model", "fps"})
-    return Settings.of(
+    plain_names = settings.model_dump(exclude={"size", "imagine_size", "model", "fps", "place"})
+    made = Settings.of(
         **plain_names,
         **sizes,
         fps=_fps(settings.fps),
@@ -249,6 +260,15 @@ def render_settings(folder: Path, project: Project, **more: Any) -> Any:
         take=inside(folder, project.take) if project.take else None,
         **more,
     )
+    if not settings.place:
+        return made
+    from reactive.render.targets import check_length, targets
+
+    place = targets()[settings.place]
+    # the bars of a loop are chosen by the place
+    whole: dict[str, Any] = {"start": 0.0, "duration": None} if place.loop else {}
+    check_length(place, whole.get("duration", settings.duration))
+    return made.changed(**place.choices(), **whole, also=(), imagine_size=None)
 
 
 def model_of(folder: Path, name: str) -> str:

@@ -24,15 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reactive.files import write_text
 from reactive.jsonfile import parse_json
-from reactive.render.rates import key_of
 from reactive.render.store.folders import job_folder, remove_empty_root
 from reactive.studio.project import Project, ProjectError, RelativePath, inside, path_fault
+from reactive.video.codec import SUFFIXES
 
 FOLDER = "renders"
 LOCK = ".worker.lock"
 MAX_RENDERS = 500
 MAX_BYTES = 2_000_000
-# estimates before the first measurement: frames a second, and seconds of loading
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 WAITING: tuple[State, ...] = ("queued", "running")
 _ID = re.compile(r"[0-9]{3,6}")
@@ -91,15 +90,26 @@ def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) ->
         shutil.copyfile(shots, copy)
         project = project.model_copy(update={"shots": copy.relative_to(folder).as_posix()})
     stem = Path(project.song).stem[:60].strip(" .") or "clip"
-    clip = f"{FOLDER}/{number} {stem}.mp4"
+    end = clip_suffix(project.settings.place)
+    clip = f"{FOLDER}/{number} {stem}{end}"
     if path_fault(clip):
-        clip = f"{FOLDER}/{number}.mp4"
+        clip = f"{FOLDER}/{number}{end}"
     render = Render(
         id=number, state="queued", project=project, corrections=corrections, clip=clip, queued_at=time.time()
     )
     (folder / FOLDER).mkdir(exist_ok=True)
     write_render(folder, render)
     return render
+
+
+def clip_suffix(place: str) -> str:
+    """Return the end of a clip's name for a place of `reactive run --for`, such as ``.reels.mp4``; without one ``.mp4``."""
+    if not place:
+        return ".mp4"
+    from reactive.render.targets import target_path, targets
+
+    target = targets()[place]
+    return target_path(Path("x"), target, SUFFIXES[target.codec]).name[1:]
 
 
 def list_renders(folder: Path) -> list[Render]:
@@ -212,7 +222,7 @@ def remove_render(folder: Path, number: str) -> None:
     clip = inside(folder, render.clip)
     for file in (
         clip,
-        *(folder / FOLDER).glob(f"{number} *.mp4"),
+        *(file for suffix in set(SUFFIXES.values()) for file in (folder / FOLDER).glob(f"{number} *{suffix}")),
         poster_file(folder, number),
         progress_file(folder, number),
         stop_file(folder, number),
@@ -269,6 +279,7 @@ def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
         "start": settings.start,
         "duration": settings.duration,
         "size": settings.size,
+        "place": settings.place,
         "poster": poster_file(folder, render.id).is_file(),
         "stopping": stop_file(folder, render.id).exists(),
         "result": render.result,
@@ -279,9 +290,3 @@ def render_for_page(folder: Path, render: Render) -> dict[str, Any]:
     with contextlib.suppress(OSError):
         shown["bytes"] = (folder / render.clip).stat().st_size
     return shown
-
-
-def rate_key(project: Project) -> str:
-    """Return the key of a measured rate."""
-    settings = project.settings
-    return key_of(settings.model, settings.steps, settings.imagine_size, settings.size)

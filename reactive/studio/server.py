@@ -77,6 +77,7 @@ class StudioServer:
         router.add_get("/ws", self._socket)
         router.add_get("/presets", self._presets)
         router.add_get("/library", self._library)
+        router.add_get("/places", self._places)
         router.add_get("/lanes", self._lanes)
         router.add_get("/song", self._song)
         router.add_get("/thumb", self._thumb)
@@ -183,6 +184,14 @@ class StudioServer:
             ]
 
         return web.json_response(await self.run(self.reader, listed))
+
+    async def _places(self, request: web.Request) -> web.StreamResponse:
+        """Send the places that clips are made for."""
+        del request
+        from reactive.render.targets import targets
+
+        names = ("name", "about", "size", "fps", "longest", "loop")
+        return web.json_response([{name: getattr(place, name) for name in names} for place in targets().values()])
 
     async def _lanes(self, request: web.Request) -> web.StreamResponse:
         del request

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from reactive.errors import foreseen
 from reactive.files import write_text
-from reactive.render.rates import save_rate
+from reactive.render.rates import key_of_settings, save_rate
 from reactive.studio import renders
 from reactive.studio.project import render_settings, song_of
 from reactive.studio.renders import Render
@@ -87,7 +87,7 @@ def _make(folder: Path, render: Render, progress: _ProgressFile) -> dict[str, An
     settings = render_settings(folder, render.project, hearing=hearing, overwrite=True)
     clip = make_clip(song_of(folder, render.project), out, settings, progress=progress)
     if clip.frames > clip.reused and not clip.already:
-        save_rate(renders.rate_key(render.project), (clip.frames - clip.reused) / max(clip.render_s, 1e-3))
+        save_rate(key_of_settings(settings), (clip.frames - clip.reused) / max(clip.render_s, 1e-3))
     progress("judging", 0, 1)
     result: dict[str, Any] = {"clip": clip.to_dict(), "files": [path.name for path in (clip.output, *clip.also)]}
     with contextlib.suppress(Exception):

@@ -160,7 +160,7 @@ class Workshop:
             file = self.project.song
         if not file:
             return
-        self._say("loading the analysis")
+        self._say("getting ready to listen")
         try:
             from reactive.studio.song import hear_song
 
@@ -270,7 +270,11 @@ class Workshop:
         changed = changed_project(self.project, preset=name)
         # raises an error if the preset is not valid
         open_preset(preset_of(self.folder, changed.preset))
-        self._save(preset=name)
+        # a macro is one of its preset
+        settings = self.project.settings
+        if name != self.project.preset:
+            settings = settings.model_copy(update={"macros": {}})
+        self._save(preset=name, settings=settings)
 
     def _settings(self, data: dict[str, Any]) -> None:
         settings = data["settings"]
@@ -537,26 +541,29 @@ class Workshop:
 
     def estimate(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Estimate the time and disk space of a render with changed settings."""
-        from reactive.render.rates import EMBER_RATE, LOAD_SECONDS, known_rates
-        from reactive.render.sizes import parse_size
+        from reactive.render.rates import LOAD_SECONDS, expected_rate
+        from reactive.studio.project import render_settings
+        from reactive.timeline.clock import nearest_frame
         from reactive.video.codec import BYTES_A_PIXEL
 
         project = changed_project(self.project, settings={**self.project.settings.model_dump(), **changes})
-        settings = project.settings
+        settings = render_settings(self.folder, project)
+        output, encoding = settings.output, settings.encoding
         with self._lock:
             duration = self.song.track.duration if self.song else 0.0
-        seconds = max(min(settings.duration or duration, duration - settings.start), 0.0)
-        top, _, bottom = settings.fps.partition("/")
-        frames = round(seconds * float(top) / float(bottom or 1))
-        size = parse_size(settings.size, "size") if settings.size else (768, 432)
-        pixels = size[0] * size[1] * (1 + len(settings.also))
-        space = 2 * frames * pixels * BYTES_A_PIXEL["libx264"] * 2 ** ((18 - settings.crf) / 6)
-        rate = known_rates().get(renders.rate_key(project))
+        seconds = max(min(settings.duration or duration, duration - settings.start, output.longest or duration), 0.0)
+        frames = nearest_frame(seconds, settings.fps)
+        width, height = output.size or (768, 432)
+        pixels = width * height * (1 + len(output.also))
+        # of H.264 the quality decides the size; the job's pieces and the clip lie on the disk together
+        quality = 2 ** ((18 - encoding.crf) / 6) if encoding.codec == "h264" else 1.0
+        space = 2 * frames * pixels * BYTES_A_PIXEL[encoding.chosen.name] * quality
+        found = expected_rate(settings)
         free = shutil.disk_usage(self.folder).free
         return {
-            "seconds": round(frames / (rate or EMBER_RATE) + LOAD_SECONDS, 1),
+            "seconds": round(frames / found[0] + LOAD_SECONDS, 1) if found else None,
             "frames": frames,
-            "measured": rate is not None,
+            "measured": found is not None and found[1],
             "bytes": int(space),
             "free": free,
             "fits": space < free,

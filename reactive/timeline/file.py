@@ -31,14 +31,16 @@ from reactive.jsonfile import (
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.control_pictures import CONTROLS, is_control_name
 from reactive.timeline.framing import COVER, FITS, Framing
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
+from reactive.timeline.loras import LORAS
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another, 5 has
-# reference pictures; the earliest possible version is written
-VERSIONS = (1, 2, 3, 4, 5)
+# reference pictures, 6 LoRAs of changing strength, 7 pictures whose shapes are kept; the earliest possible version is written
+VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -67,6 +69,8 @@ _KEYS = {
     "grounds",
     "palettes",
     "styles",
+    "controls",
+    "loras",
     "fit",
     "focus",
     "prompts",
@@ -85,8 +89,10 @@ def timeline_to_text(timeline: Timeline) -> str:
     version = VERSIONS[2] if grounded else VERSIONS[0] if plain else VERSIONS[1]
     if "seed_from" not in left_out:
         version = VERSIONS[3]
+    if timeline.styles:
+        version = VERSIONS[4]
     head = {
-        "version": VERSIONS[4] if timeline.styles else version,
+        "version": VERSIONS[6] if timeline.controls else VERSIONS[5] if timeline.loras else version,
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -114,6 +120,10 @@ def timeline_to_text(timeline: Timeline) -> str:
         head |= {"grounds": list(timeline.grounds)}
     if timeline.styles:
         head["styles"] = list(timeline.styles)
+    if timeline.controls:
+        head["controls"] = list(timeline.controls)
+    if timeline.loras:
+        head["loras"] = list(timeline.loras)
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     prompts = ",\n".join(f"    {json.dumps(prompt, ensure_ascii=False)}" for prompt in timeline.prompts)
     lines.append(f'  "prompts": [\n{prompts}\n  ]')
@@ -183,7 +193,7 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
         raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1 to 5",
+            "is not a timeline of version 1 to 6",
             where=where,
             remedy="write one with `reactive timeline SONG -o FILE`",
         )
@@ -209,6 +219,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
     videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
     grounds = read_texts({"grounds": [], **data}, "grounds", most=MAX_NAMES, longest=MAX_TEXT)
     styles = read_texts({"styles": [], **data}, "styles", most=len(STYLES), longest=MAX_TEXT)
+    controls = read_texts({"controls": [], **data}, "controls", most=len(CONTROLS), longest=MAX_TEXT)
+    loras = read_texts({"loras": [], **data}, "loras", most=len(LORAS), longest=MAX_TEXT)
     negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
         raise InvalidValue("prompts and phases must not be empty")
@@ -224,6 +236,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("videos", videos),
         ("grounds", grounds),
         ("styles", styles),
+        ("controls", controls),
+        ("loras", loras),
     ):
         for text in values:
             if not isinstance(text, str) or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
@@ -234,10 +248,15 @@ def _checked(data: dict[str, Any]) -> Timeline:
         raise InvalidValue(f"frames = {frames} does not follow from samples, sample_rate and fps")
     palettes = _palettes(data.get("palettes", []))
     columns = _columns(read_value(data, "columns"), frames, prompts, phases, photos, videos, grounds, len(palettes))
-    if any(Path(name).name != name or "\\" in name for name in styles):
-        raise InvalidValue("styles must be names of files, without folders")
-    if any(columns[name].any() for name in STYLES[len(styles) :]):
-        raise InvalidValue("a column of a style has no picture in styles")
+    for key, names, weights in (("styles", styles, STYLES), ("loras", loras, LORAS)):
+        if any(Path(name).name != name or "\\" in name for name in names):
+            raise InvalidValue(f"{key} must be names of files, without folders")
+        if unnamed := next((name for name in weights[len(names) :] if columns[name].any()), None):
+            raise InvalidValue(f"the column {unnamed} has no name in {key}")
+    if not all(is_control_name(name) for name in controls):
+        raise InvalidValue("controls must be kinds with names of files, without folders")
+    if any(columns[name].any() for name in CONTROLS[len(controls) :]):
+        raise InvalidValue("a column of a control has no entry in controls")
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -263,6 +282,8 @@ def _checked(data: dict[str, Any]) -> Timeline:
         palettes=palettes,
         grounds=tuple(grounds),
         styles=tuple(styles),
+        controls=tuple(controls),
+        loras=tuple(loras),
         framing=_framing(data),
     )
 
@@ -341,6 +362,8 @@ def _columns(
         ("palette_to", -1, palettes - 1),
         *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),
         *((name, *LIMITS["style_picture.weight"]) for name in STYLES),
+        *((name, *LIMITS["control.weight"]) for name in CONTROLS),
+        *((name, *LIMITS["lora.strength"]) for name in LORAS),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),
         ("morph", 0, 1),

@@ -18,13 +18,15 @@ from reactive.audio.grid import grid_of
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, StylePicture
+from reactive.preset.schema import ControlPicture, Preset, PresetLora, StylePicture
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.control_pictures import CONTROLS, with_control_pictures
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
 from reactive.timeline.films import Footage
 from reactive.timeline.grounds import SHOWN, Choose
+from reactive.timeline.loras import LORAS, with_lora_strengths
 from reactive.timeline.phases import PhaseSpan
 from reactive.timeline.schedule import blend_weights
 from reactive.timeline.styles import STYLES, renumbered, with_styles
@@ -122,6 +124,8 @@ class Stage:
     choose: Choose | None = None
     footage: Sequence[Footage | None] = ()
     styles: Sequence[StylePicture] = ()
+    control_pictures: Sequence[ControlPicture] = ()
+    loras: Sequence[PresetLora] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
     def start(self, preset: str) -> Performance:
@@ -204,6 +208,8 @@ class Stage:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
             preset = with_styles(apply_controls(self.presets[state.preset], controls), self.styles)
+            preset = with_control_pictures(preset, self.control_pictures)
+            preset = with_lora_strengths(preset, self.loras)
             options: dict[str, Any] = {
                 "samples": self.samples,
                 "fps": self.fps,
@@ -303,6 +309,19 @@ def joined(
             f"the presets of this take have more than {len(STYLES)} pictures that steer the style", remedy="use fewer"
         )
     new = replace(new, columns=renumbered(new.columns, style_number.tolist()))
+    shapes, shape_number = _merged(old.controls, new.controls)
+    if len(shapes) > len(CONTROLS):
+        raise PresetError(
+            f"the presets of this take have more than {len(CONTROLS)} pictures whose shapes are kept",
+            remedy="use fewer",
+        )
+    new = replace(new, columns=renumbered(new.columns, shape_number.tolist(), CONTROLS))
+    loras, lora_number = _merged(old.loras, new.loras)
+    if len(loras) > len(LORAS):
+        raise PresetError(
+            f"the presets of this take have more than {len(LORAS)} LoRAs whose strength changes", remedy="use fewer"
+        )
+    new = replace(new, columns=renumbered(new.columns, lora_number.tolist(), LORAS))
     palettes, palette_number = _merged(old.palettes, new.palettes)
     # the last one is for -1, no palette
     palette_number = np.append(palette_number, NO_PALETTE)
@@ -317,7 +336,7 @@ def joined(
             steps = np.diff(ours[at - 1 :] if at else np.concatenate([ours[:1], ours]))
             before = np.diff(theirs[at - 1 :] if at else np.concatenate([theirs[:1], theirs]))
             tail = (theirs[at - 1] if at else 0.0) + np.cumsum(before * (1 - share) + steps * share)
-        elif over and (name.startswith(("lens_", "colour_", "style_")) or name == "strength" or name in SHOWN):
+        elif over and (name.startswith(("lens_", "colour_", "style_", "lora_")) or name == "strength" or name in SHOWN):
             tail = theirs[at:] * (1 - share) + tail * share
         columns[name] = np.concatenate([theirs[:at], tail])
     if over and prompts:
@@ -347,6 +366,8 @@ def joined(
         grounds=grounds,
         palettes=palettes,
         styles=styles,
+        controls=shapes,
+        loras=loras,
     )
 
 
@@ -438,12 +459,17 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
     held = renumbered(old.columns, _merged(timeline.styles, old.styles)[1].tolist())
+    held = renumbered(held, _merged(timeline.controls, old.controls)[1].tolist(), CONTROLS)
+    held = renumbered(held, _merged(timeline.loras, old.loras)[1].tolist(), LORAS)
     index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
         if name in _FROZEN
-        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "dissolve", "morph")))
+        or (
+            whole
+            and name.startswith(("lens_", "camera_", "colour_", "style_", "control_", "lora_", "dissolve", "morph"))
+        )
     ]
     for name in names:
         value = held[name][at]

@@ -62,8 +62,13 @@ def styles_at(columns: Mapping[str, np.ndarray], frame: int, count: int) -> tupl
     return tuple(float(columns[name][frame]) for name in STYLES[:count])
 
 
-def renumbered(columns: Mapping[str, np.ndarray], places: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return columns with the weights of the pictures at other places: that of picture i in the column of ``places[i]``."""
-    empty = np.zeros_like(columns[STYLES[0]])
-    weights = {STYLES[place]: columns[name] for place, name in zip(places, STYLES, strict=False)}
-    return {name: weights.get(name, empty) if name in STYLES else column for name, column in columns.items()}
+def renumbered(
+    columns: Mapping[str, np.ndarray], places: Sequence[int], names: Sequence[str] = STYLES
+) -> dict[str, np.ndarray]:
+    """Return columns with the weights of the pictures at other places: that of picture i in the column of ``places[i]``.
+
+    `names` are the columns of the weights, if they are not those of pictures.
+    """
+    empty = np.zeros_like(columns[names[0]])
+    weights = {names[place]: columns[name] for place, name in zip(places, names, strict=False)}
+    return {name: weights.get(name, empty) if name in names else column for name, column in columns.items()}

@@ -18,6 +18,8 @@ _CONTAINERS = {
     "prores": (".mov",),
     "ffv1": (".mkv",),
 }
+# of a clip that is named by its song
+SUFFIXES = {kind: suffixes[0] for kind, suffixes in _CONTAINERS.items()}
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 X264_THREADS = 1
 # bytes a pixel that a clip of lively pictures takes: measured for H.264 at quality 18 (x264 halves it every 6 steps)

@@ -72,8 +72,8 @@ def test_every_reading_has_complete_bars() -> None:
     [
         # the found level is kept, and its likeliest bars are taken
         ([0.2, 0.3, 0.25, 0.25], 1),
-        # no reading of the other level is likelier than 0.4, but together they are
-        ([0.15, 0.1, 0.4, 0.35], 2),
+        # no reading of the other level is likelier than 0.45, but together they are
+        ([0.1, 0.05, 0.45, 0.4], 2),
         ([0.5, 0.4, 0.05, 0.05], 0),
     ],
 )

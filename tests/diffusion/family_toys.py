@@ -241,6 +241,21 @@ def schnell() -> Any:
     return flux(guidance=False)
 
 
+def qwen_autoencoder() -> Any:
+    """Qwen-Image's autoencoder of toy width."""
+    import diffusers
+
+    return diffusers.AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.1, -0.2, 0.3, 0.0],
+        latents_std=[1.1, 0.9, 1.3, 0.7],
+    )
+
+
 def krea2() -> Any:
     import diffusers
     from transformers import Qwen3VLConfig, Qwen3VLModel
@@ -282,19 +297,45 @@ def krea2() -> Any:
             num_refiner_text_blocks=1,
             axes_dims_rope=(4, 6, 6),
         ),
-        vae=diffusers.AutoencoderKLQwenImage(
-            base_dim=8,
-            z_dim=4,
-            dim_mult=[1, 1],
-            num_res_blocks=1,
-            temperal_downsample=[False],
-            latents_mean=[0.1, -0.2, 0.3, 0.0],
-            latents_std=[1.1, 0.9, 1.3, 0.7],
-        ),
+        vae=qwen_autoencoder(),
         text_encoder=Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=sight)),
         tokenizer=byte_tokenizer(),
         is_distilled=True,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400),
+    )
+
+
+def qwen_image() -> Any:
+    import diffusers
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = {
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "pad_token_id": 0,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4},
+    }
+    sight = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    return diffusers.QwenImagePipeline(
+        transformer=diffusers.QwenImageTransformer2DModel(
+            in_channels=16,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            axes_dims_rope=(4, 6, 6),
+        ),
+        vae=qwen_autoencoder(),
+        text_encoder=Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=sight)),
+        tokenizer=byte_tokenizer(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, base_shift=0.5, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02
+        ),
     )
 
 
@@ -306,6 +347,7 @@ TOYS = {
     "flux": flux,
     "schnell": schnell,
     "krea2": krea2,
+    "qwen-image": qwen_image,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from reactive.diffusion.compose import (
     ROOM,
     Ground,
     Terms,
+    bend,
     canvas_size,
     compose,
     compose_on_device,
@@ -213,3 +215,80 @@ def test_no_edge_of_a_ground_is_ever_visible(
     places = ground_map(Terms(zoom=zoom, x=x, y=y, parallax=parallax), (across, down))
     corners = np.array([[a, b, 1.0] for a in (-1, 1) for b in (-1, 1)])
     assert np.abs(corners @ places[:2].T).max() <= 1 + 1e-9
+
+
+# -- depth maps --------------------------------------------------------------------------------------------------------
+def in_depth(near: np.ndarray | None, size: tuple[int, int] = SIZE) -> Ground:
+    """Return a ground of two bright posts on grey, one left and one right of the middle, with a depth map."""
+    width, height = canvas_size(FRAME, size)
+    parts = []
+    for scale in (ROOM, 1.0):
+        columns, rows = round(width * scale), round(height * scale)
+        x = (np.arange(columns) + 0.5) / columns
+        post = (np.abs(x - 0.35) < 0.02) | (np.abs(x - 0.65) < 0.02)
+        parts.append(np.repeat(np.where(post, 220, 60).astype(np.uint8)[None, :, None], rows, axis=0).repeat(3, axis=2))
+    return prepare_ground(*parts, near=near)
+
+
+def posts(frame: np.ndarray) -> list[float]:
+    """Return where the two posts are seen, as shares of the width."""
+    row = frame[frame.shape[0] // 2, :, 1].astype(float) - 60
+    half = len(row) // 2
+    places = (np.arange(len(row)) + 0.5) / len(row)
+    return [float((row[part] * places[part]).sum() / row[part].sum()) for part in (slice(half), slice(half, None))]
+
+
+# left half far, right half near
+HALVES = np.repeat(np.repeat(np.array([[0, 255]], np.uint8), 90, axis=0), 160, axis=1)
+
+
+@pytest.mark.parametrize("terms", [Terms(1, 1, 0, x=0.04), Terms(1, 1, 0, zoom=1.2)])
+def test_what_is_near_moves_further_than_what_is_far(terms: Terms) -> None:
+    still = posts(compose(in_depth(HALVES), painted(), PHOTO, SIZE, STILL))
+    flat = posts(compose(in_depth(None), painted(), terms, SIZE, STILL))
+    deep = posts(compose(in_depth(HALVES), painted(), terms, SIZE, STILL))
+    far, near = (
+        abs(seen - before) / abs(plain - before) for seen, plain, before in zip(deep, flat, still, strict=True)
+    )
+    assert 0.68 < far < 0.82
+    assert 1.18 < near < 1.32
+    # `parallax` is added to how deep it is
+    none = posts(compose(in_depth(HALVES), painted(), replace(terms, parallax=-0.25), SIZE, STILL))
+    assert none == pytest.approx(flat, abs=2e-3)
+
+
+def test_an_even_depth_map_moves_nothing_apart_and_a_still_ground_is_the_photograph() -> None:
+    even = np.full((90, 160), 127, np.uint8)
+    terms = Terms(1, 1, 0, x=0.04, zoom=1.2)
+    plain, deep = (compose(in_depth(near), painted(), terms, SIZE, STILL).astype(int) for near in (None, even))
+    assert np.abs(plain - deep).mean() < 0.5
+    ground = in_depth(HALVES)
+    assert np.array_equal(compose(ground, painted(), PHOTO, SIZE, STILL), window(ground))
+
+
+def test_depth_is_the_same_by_torch() -> None:
+    rng = np.random.default_rng(3)
+    near = np.asarray(Image.fromarray(rng.integers(0, 255, (5, 8), np.uint8)).resize((160, 100)))
+    width, height = canvas_size(FRAME, SIZE)
+    ground = prepare_ground(scene(round(width * ROOM), round(height * ROOM)), scene(width, height), near=near)
+    terms, painting = Terms(0.7, x=0.03, zoom=1.15, parallax=0.3), painted()
+    one = compose(ground, painting, terms, SIZE, STILL).astype(float)
+    other = compose_on_device(ground, torch.from_numpy(painting).permute(2, 0, 1), terms, SIZE, STILL)
+    difference = np.abs(one - other.permute(1, 2, 0).numpy())
+    assert difference.mean() < 0.5
+    assert (difference > 2).mean() < 0.01
+
+
+@given(st.floats(1, 1.5), st.floats(-0.16, 0.16), st.floats(-0.1, 0.1), st.floats(-1, 1), st.integers(0, 99))
+def test_no_edge_of_a_deep_ground_is_ever_visible(zoom: float, x: float, y: float, parallax: float, seed: int) -> None:
+    near = np.random.default_rng(seed).integers(0, 255, (9, 16), np.uint8)
+    ground = prepare_ground(np.zeros((100, 160, 3), np.uint8), near=near)
+    terms = Terms(zoom=zoom, x=x, y=y, parallax=parallax)
+    places, still = (ground_map(one, (0.0, 0.0), deep=True) for one in (terms, Terms()))
+    found = bend(ground, terms, places, still, SIZE)
+    if found is None:
+        return
+    rows, columns = found.shape[:2]
+    across, down = ((2 * np.arange(count) + 1) / count - 1 for count in (columns, rows))
+    at = np.stack(np.broadcast_arrays(across[None, :], down[:, None], 1.0), axis=-1)
+    assert np.abs((at @ places.T)[..., :2] + found).max() <= 1 + 1e-3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ WITH_PICTURE: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sana-sprint": ("SanaSprintImg2ImgPipeline", 2, {"intermediate_timesteps": None}),
     "sd3": ("StableDiffusion3Img2ImgPipeline", 4, {"sigmas": [1.0, 0.9, 0.5, 0.0014970059880239523]}),
     "flux": ("FluxImg2ImgPipeline", 4, {}),
+    "qwen-image": ("QwenImageImg2ImgPipeline", 4, {}),
 }
 # diffusers has no image-to-image pipeline of these
 WITHOUT_PIPELINE = ("flux2-klein", "krea2")
@@ -102,7 +104,7 @@ def ours(
 
 def as_latents(name: str, noise: torch.Tensor) -> torch.Tensor:
     """Noise in the pipeline's shape: FLUX.1 takes it as a sequence of tokens."""
-    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell", "krea2") else noise
+    return noise.flatten(2).transpose(1, 2) if name in ("flux", "schnell", "krea2", "qwen-image") else noise
 
 
 def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: float, **more: Any) -> torch.Tensor:
@@ -115,11 +117,17 @@ def theirs(pipeline: Any, name: str, prompts: list[str], steps: int, guidance: f
     if name == "flux2-klein":
         # pipelines use no guidance with distilled models
         pipeline.register_to_config(is_distilled=guidance == 1)
+    if name == "qwen-image":
+        given |= {"true_cfg_scale": guidance, "negative_prompt": [""] * len(prompts)}
     # this pipeline's guidance counts from 0
     guidance -= 1 if name in ("z-image", "krea2") else 0
     with torch.no_grad():
         shown = pipeline(
-            prompt=list(prompts), num_inference_steps=steps, guidance_scale=guidance, output_type="pt", **given
+            prompt=list(prompts),
+            num_inference_steps=steps,
+            output_type="pt",
+            **({} if name == "qwen-image" else {"guidance_scale": guidance}),
+            **given,
         ).images
     return shown * 2 - 1
 
@@ -149,6 +157,28 @@ def test_a_family_gives_the_pictures_of_its_own_pipeline(saved: Any, name: str, 
         assert (same[0] - mine[0]).abs().max() > 10 * TOLERANCE
 
 
+def test_a_klein_of_cached_keys_and_values_gives_the_pictures_of_its_pipeline_for_texts(
+    saved: Any, tmp_path: Path
+) -> None:
+    import diffusers
+
+    # its pipeline changes the network
+    parts = deepcopy(saved("flux2-klein")[1].components)
+    other = diffusers.Flux2KleinKVPipeline(**parts)
+    other.save_pretrained(tmp_path / "kv")
+    other.set_progress_bar_config(disable=True)
+    model = load_model(str(tmp_path / "kv"), steps=3, dtype="float32")
+    assert (model.family.name, model.guidance) == ("flux2-klein", 1.0)
+    size = side_of(model)
+    noise = drawn(model, 2, size)
+    mine = ours(model, PROMPTS[:2], noise)
+    with torch.no_grad():
+        given = other(
+            prompt=PROMPTS[:2], num_inference_steps=3, latents=noise, height=size, width=size, output_type="pt"
+        ).images
+    assert (mine.clamp(-1, 1) - (given * 2 - 1)).abs().max() < TOLERANCE
+
+
 @pytest.mark.parametrize("name", WITH_PICTURE)
 def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     saved: Any, name: str, monkeypatch: pytest.MonkeyPatch
@@ -159,14 +189,20 @@ def test_a_source_is_used_as_in_the_image_to_image_pipeline(
     folder, pipeline = saved(name)
     kind, steps, told = WITH_PICTURE[name]
     model = load_model(str(folder), steps=steps // 2, guidance=guidances(name)[-1], dtype="float32")
+    # the pipeline stretches the levels of twice as many steps
+    model = replace(model, scheduler={**model.scheduler, "shift_terminal": None})
     size = side_of(model)
     noise = drawn(model, 5, size)
     source = torch.rand(5, 3, size, size, generator=torch.Generator().manual_seed(1))
     mine = ours(model, PROMPTS, noise, source=source * 2 - 1, strength=0.5)
-    other = getattr(diffusers, kind)(**pipeline.components)
+    parts = pipeline.components
+    if parts["scheduler"].config.get("shift_terminal"):
+        parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config, shift_terminal=None)
+    other = getattr(diffusers, kind)(**parts)
     other.set_progress_bar_config(disable=True)
     # the pipeline's random values are passed in: the noise, and the mean of the encoder's distribution
-    plain = torch.nn.functional.pixel_shuffle(noise, 2) if name == "flux" else noise
+    plain = torch.nn.functional.pixel_shuffle(noise, 2) if name in ("flux", "qwen-image") else noise
+    plain = plain.unsqueeze(1) if name == "qwen-image" else plain
     monkeypatch.setattr(sys.modules[type(other).__module__], "randn_tensor", lambda *_, **__: plain.clone())
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
     given = theirs(
@@ -263,14 +299,14 @@ def test_each_latent_space_has_its_small_autoencoder_or_a_line_that_says_there_i
         "flux": "taef1",
         "z-image": "taef1",
     }
-    for name in ("flux2-klein", "sana-sprint", "krea2"):
+    for name in ("flux2-klein", "sana-sprint", "krea2", "qwen-image"):
         with pytest.raises(ModelError, match=f"no small autoencoder for models of the kind {name}"):
             find_autoencoder("tiny", family_named(name))
     with pytest.raises(ModelError, match="is for models of the kind flux, not sd3"):
         find_autoencoder("taef1", family_named("sd3"))
 
 
-@pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux"])
+@pytest.mark.parametrize("name", ["flux2-klein", "z-image", "sana-sprint", "sd3", "flux", "qwen-image"])
 def test_the_picture_changes_smoothly_with_strength_and_items_are_independent(saved: Any, name: str) -> None:
     model = load_model(str(saved(name)[0]), steps=1, dtype="float32")
     size = side_of(model)
@@ -386,6 +422,15 @@ def test_a_lora_of_a_transformer_is_fused_whatever_its_names_are(saved: Any, tmp
     matrices = {f"transformer.{layer}.{end}": matrix for end, matrix in zip(ab, (down, up), strict=True)}
     save_file(matrices, file, metadata={"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 4})})
     assert torch.allclose(fused(file), weight + up @ down, atol=1e-5)
+    # kohya's scripts train the first text encoder too, which is loaded later
+    of_texts = {f"lora_te1_text_model_encoder_layers_0_mlp_fc1.{end}": down.clone() for end in kohya}
+    save_file({f"lora_unet_{flat}.{end}": m for end, m in zip(kohya, (down, up), strict=True)} | of_texts, file)
+    assert torch.allclose(fused(file), weight + 0.5 * up @ down, atol=1e-5)
+    notes = load_model(str(folder), dtype="float32", loras=(str(file),)).sampling.notes
+    assert notes == ("what film.safetensors changes of text encoders is left out; its part for the network is used",)
+    save_file(of_texts, file)
+    with pytest.raises(ModelError, match="changes text encoders only"):
+        fused(file)
     # a folder of PEFT with its configuration
     peft = tmp_path / "peft"
     peft.mkdir()
@@ -420,18 +465,29 @@ def test_a_lora_changes_the_weights_of_every_family(saved: Any, name: str, tmp_p
 def test_the_catalogue_names_the_smallest_card_of_doctors_table() -> None:
     from reactive.diffusion.backend.shapes import BatchShape, budget
     from reactive.diffusion.models.catalogue import ENTRIES, recommended
-    from reactive.memory_table import needs_named
+    from reactive.memory_table import needs_named, needs_table
 
     models = [entry for entry in ENTRIES if entry.kind == "model"]
     assert len(models) > 10
     for entry in models:
         needs, _ = needs_named(entry.name)
         total = needs.total(entry.native, entry.native, BatchShape(1, 1))
-        assert entry.card == next(card for card in (6, 8, 12, 16, 24, 40) if total <= budget(card)), entry.name
+        assert entry.card == next(card for card in (6, 8, 12, 16, 24, 40, 80) if total <= budget(card)), entry.name
+        cards = {row["quant"]: row["card"] for row in needs_table(entry.name)["quantised"]}
+        smaller = {kind: cards[kind] for kind in ("int8", "nf4") if cards[kind] < entry.card}
+        assert entry.quantised == (smaller if entry.card > 6 else {}), entry.name
         assert entry.sell in ("yes", "limited", "no")
     for memory in (8, 12, 16, 24):
         best = recommended(memory)
         assert best is not None
-        assert best.card <= memory
-        assert best.sell == "yes"
+        assert (best.entry.quantised[best.quant] if best.quant else best.entry.card) <= memory
+        assert best.entry.sell == "yes"
+    told = {memory: best.options for memory in (6, 8, 12, 16, 24) if (best := recommended(memory))}
+    assert told == {
+        6: "--model lcm",
+        8: "--model flux2-klein --quant int8",
+        12: "--model z-image-turbo --quant int8",
+        16: "--model z-image-turbo",
+        24: "--model z-image-turbo",
+    }
     assert recommended(4) is None

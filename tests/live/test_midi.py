@@ -115,3 +115,34 @@ def test_no_driver_and_no_library_are_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "rtmidi", None)
     with pytest.raises(MediaError, match="python-rtmidi"):
         open_port("", read_mapping([]), lambda action: None)
+
+
+def test_a_mapping_is_printed_as_a_file_that_reads_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "map.toml"
+    file.write_text(MAPPING)
+    mapped = read_mapping([str(file), "cc2=strength", "note 38 = blackout"])
+    shared = tmp_path / "shared.toml"
+    shared.write_text(mapped.text())
+    again = read_mapping([str(shared)])
+    assert (again.entries, again.port) == (mapped.entries, "nano")
+    assert len(again.entries) == 6
+
+
+def test_without_a_mapping_a_file_to_begin_with_is_printed(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from reactive.cli import main
+
+    done = CliRunner().invoke(main, ["preview", "--print-midi-map"])
+    assert done.exit_code == 0
+    file = tmp_path / "map.toml"
+    file.write_text(done.output)
+    assert read_mapping([str(file)]).entries == {}
+    # its comments are lines that work
+    file.write_text(done.output.replace('# port = "', 'port = "').replace("\n# 3", "\n3").replace("\n# 1 ", "\n1 "))
+    begun = read_mapping([str(file)])
+    assert begun.port
+    assert {way for way, _ in begun.entries} == {"cc", "note"}
+    wrong = CliRunner().invoke(main, ["preview", "--midi-map", "cc1=door", "--print-midi-map"])
+    assert wrong.exit_code == 2
+    assert "nothing that can be moved" in wrong.stderr

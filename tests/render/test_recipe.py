@@ -158,6 +158,24 @@ def test_quantised_weights_are_in_the_recipe(tmp_path: Path, room: Path, toy_mod
     assert not np.array_equal(contents(plain.output)[0], contents(made.output)[0])
 
 
+def test_depth_maps_are_in_the_recipe(tmp_path: Path, room: Path, toy_model: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    shutil.copy(room / "band.png", folder / "band.png")
+    Image.new("L", (160, 90), 40).save(folder / "band.depth.png")
+    settings = chosen(room, toy_model, photos=(folder / "band.png",), duration=0.5)
+    made = make_clip(room / "song.wav", tmp_path / "deep.mp4", settings)
+    recipe = read_recipe(made.output)
+    assert [depth.name for depth in recipe.depths] == ["band.depth.png"]
+    assert read_recipe(room / "clip.mp4").depths == []
+    given = {"places": [folder], "model": str(toy_model)}
+    again = repeat_clip(recipe, room / "song.wav", tmp_path / "again.mp4", **given)
+    assert again.differs == ()
+    (folder / "band.depth.png").unlink()
+    with pytest.raises(MediaError, match=r"the recipe needs band\.depth\.png"):
+        repeat_clip(recipe, room / "song.wav", tmp_path / "flat.mp4", **given)
+
+
 def test_colours_of_the_clip_are_in_the_recipe(tmp_path: Path, room: Path, toy_model: Path) -> None:
     look = tmp_path / "look.cube"
     look.write_text("LUT_1D_SIZE 2\n1 0 0\n0 1 1\n")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from reactive.media.video import rgb_frames
+from reactive.studio import renders
 from reactive.studio.project import open_project
 from tests.live.browser import ROOT, browsing, chromium, until
 
@@ -26,7 +28,30 @@ pytestmark = [
 ]
 COUNT = "window.presses = 0; addEventListener('pointerdown', () => window.presses++, true)"
 READY = "return Boolean(window.studio && studio.lanes && studio.lanes.shots && !studio.state.doing)"
-TAB, ENTER, ALT, DOWN = "\ue004", "\ue007", "\ue00a", "\ue015"
+TAB, ENTER, CONTROL, ALT, DOWN, RIGHT = "\ue004", "\ue007", "\ue009", "\ue00a", "\ue015", "\ue014"
+# the focused control, whether a person sees that it has the focus, and whether it is in view
+FOCUS = """
+const at = document.activeElement;
+if (!at || at === document.body) return null;
+const framed = (one) => {
+  const style = getComputedStyle(one);
+  return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
+};
+const near = [at, at.parentElement, at.nextElementSibling].filter(Boolean);
+const box = (at.matches("input[type=file], .choice input") ? at.parentElement : at).getBoundingClientRect();
+if (!at.dataset.walked) at.dataset.walked = String(document.querySelectorAll("[data-walked]").length + 1);
+return {
+  number: at.dataset.walked, name: at.id || at.name || at.dataset.name || at.textContent.trim() || at.tagName, seen: near.some(framed),
+  inView: box.bottom > 0 && box.top < innerHeight && box.width > 0,
+};
+"""
+# controls that Tab should reach, but did not: others of a group of radio buttons or of the steps are reached by arrows
+MISSED = """
+return [...document.querySelectorAll("button, input, select, textarea, summary, a[href], [tabindex]")]
+  .filter((one) => one.checkVisibility({checkVisibilityCSS: true}) && !one.disabled && one.tabIndex >= 0 && !one.dataset.walked)
+  .filter((one) => one.type !== "radio" || one.checked)
+  .map((one) => one.id || one.name || one.textContent.trim() || one.outerHTML);
+"""
 
 
 @contextlib.contextmanager
@@ -109,7 +134,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         driver.execute_script(COUNT)
         driver.find_element("id", "song-file").send_keys(str(beat_wav))
         until(lambda: driver.execute_script(READY))
-        click("#to-choose")
+        click("#next")
         click('[data-name="double-exposure"]')
         until(lambda: open_project(project).preset == "double-exposure")
         click("#tab-feed")
@@ -125,8 +150,9 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         click("#shot-roll")
         until(lambda: driver.execute_script("return studio.lanes.shots[0].seed") != seed)
         click("#tab-render")
+        click("details.more summary")
         small_model(driver)
-        until(lambda: "Takes" in driver.find_element("id", "estimate").text)
+        until(lambda: "first frames; needs" in driver.find_element("id", "estimate").text)
         click("#begin")
         until(lambda: driver.find_elements("css selector", ".renders video"), 400)
         said = driver.find_element("css selector", ".renders li").text
@@ -138,6 +164,123 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
     frames = list(rgb_frames(clip))
     assert len(frames) == 240
     assert frames[0][0].shape == (432, 768, 3)
+
+
+class Keyboard:
+    """Presses keys as a person without a mouse does."""
+
+    def __init__(self, driver: Any) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        self.driver = driver
+        self.chain = lambda: ActionChains(driver)
+
+    def press(self, text: str) -> None:
+        self.chain().send_keys(text).perform()
+
+    def with_held(self, held: str, key: str) -> None:
+        self.chain().key_down(held).send_keys(key).key_up(held).perform()
+
+    def tab_to(self, css: str) -> None:
+        for _ in range(80):
+            if self.driver.execute_script("return document.activeElement.matches(arguments[0])", css):
+                return
+            self.press(TAB)
+        raise AssertionError(f"{css} can't be reached by the keyboard")
+
+    def walk(self) -> None:
+        """Press Tab through everything that is shown; each control must be reached, in view, and seen to have the focus."""
+        script = self.driver.execute_script
+        script("document.querySelectorAll('[data-walked]').forEach((one) => delete one.dataset.walked)")
+        first = before = None
+        for _ in range(400):
+            self.press(TAB)
+            at = script(FOCUS)
+            # the controls of a player are parts of one element
+            if at is None or at["number"] == before:
+                continue
+            before = at["number"]
+            assert at["seen"], f"{at['name']} has the focus, which nobody sees"
+            assert at["inView"], f"{at['name']} has the focus, out of view"
+            if first is None:
+                first = at["number"]
+            elif at["number"] == first:
+                break
+        assert script(MISSED) == []
+
+
+def test_by_keyboard_only(project: Path, photos: list[Path], beat_wav: Path, tmp_path: Path) -> None:
+    with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 800)) as driver:
+        keyboard = Keyboard(driver)
+        downloads(driver, tmp_path / "down")
+        driver.get(url)
+        until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
+        driver.execute_script(COUNT)
+        keyboard.walk()
+        keyboard.tab_to("#song-file")
+        # Enter opens the system's own window to choose a file
+        driver.switch_to.active_element.send_keys(str(beat_wav))
+        until(lambda: driver.execute_script(READY))
+        keyboard.tab_to("#grid-part summary")
+        keyboard.press(ENTER)
+        keyboard.walk()
+        keyboard.tab_to("#next")
+        keyboard.press(ENTER)
+        until(lambda: driver.find_elements("css selector", '[data-name="drift"]'))
+        keyboard.walk()
+        keyboard.tab_to('.poster[data-name="double-exposure"]')
+        keyboard.press(DOWN)
+        wanted = driver.execute_script("return document.activeElement.dataset.name")
+        assert wanted != "double-exposure"
+        keyboard.press(ENTER)
+        until(lambda: open_project(project).preset == wanted)
+        # the arrows go from step to step while one of them has the focus
+        keyboard.tab_to("#tab-choose")
+        keyboard.press(RIGHT)
+        keyboard.tab_to("#picture-file")
+        driver.switch_to.active_element.send_keys("\n".join(map(str, photos)))
+        until(lambda: driver.execute_script("return document.querySelectorAll('#pictures li').length") == 2)
+        keyboard.tab_to("#library-find")
+        keyboard.press("rust")
+        until(lambda: 0 < driver.execute_script("return document.querySelectorAll('#library li').length") < 50)
+        keyboard.walk()
+        keyboard.tab_to("#pictures input")
+        keyboard.press("a red door" + ENTER)
+        captions = project / "photos" / "captions.tsv"
+        until(lambda: captions.is_file() and "a red door" in captions.read_text())
+        keyboard.with_held(ALT, "4")
+        keyboard.tab_to("#lanes")
+        keyboard.press(RIGHT)
+        keyboard.press(RIGHT)
+        until(lambda: driver.execute_script("return studio.timeline.chosen") == 1)
+        keyboard.walk()
+        keyboard.tab_to("#lanes")
+        keyboard.press("r")
+        until(lambda: driver.execute_script("return studio.lanes.shots[1].changed"))
+        keyboard.press(ENTER)
+        keyboard.press(" at night" + ENTER)
+        until(lambda: driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
+        keyboard.with_held(ALT, "4")
+        keyboard.with_held(CONTROL, "z")
+        until(lambda: not driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
+        keyboard.with_held(ALT, "5")
+        keyboard.tab_to("details.more summary")
+        keyboard.press(ENTER)
+        keyboard.tab_to("#model")
+        keyboard.with_held(CONTROL, "a")
+        keyboard.press("toy")
+        until(lambda: "first frames; needs" in driver.find_element("id", "estimate").text)
+        keyboard.walk()
+        keyboard.tab_to("#begin")
+        keyboard.press(ENTER)
+        until(lambda: driver.find_elements("css selector", ".renders video"), 400)
+        keyboard.walk()
+        keyboard.tab_to('.renders a[href$="/clip?download"]')
+        keyboard.press(ENTER)
+        clip = until(lambda: list((tmp_path / "down").glob("*.mp4")))[0]
+        assert driver.execute_script("return window.presses") == 0
+        assert_no_messages_or_foreign_requests(driver, url)
+    assert len(list(rgb_frames(clip))) == 240
 
 
 def test_every_step_fits_a_phone(project: Path, photos: list[Path], beat_wav: Path, tmp_path: Path) -> None:
@@ -182,3 +325,86 @@ def test_two_pages_stay_in_sync_and_malicious_names_stay_text(project: Path, tmp
         assert driver.execute_script("return window.evil") is None
         assert "<img src=x" not in open_project(project).photos[0]
         assert_no_messages_or_foreign_requests(driver, url)
+
+
+def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_path: Path) -> None:
+    with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 900)) as driver:
+        driver.get(url)
+        until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
+        driver.find_element("id", "song-file").send_keys(str(beat_wav))
+        until(lambda: driver.execute_script(READY))
+        post = (
+            "fetch('/do', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
+            "body: JSON.stringify(arguments[0])})"
+        )
+        change = {"t": "do", "do": "settings", "settings": {"model": "toy", "steps": 1, "macros": {"intensity": 0.2}}}
+        driver.execute_script(post, {**change, "revision": open_project(project).revision})
+        until(lambda: open_project(project).settings.model == "toy")
+        driver.find_element("id", "tab-timeline").click()
+        driver.find_element("id", "open-preview").click()
+        until(lambda: driver.find_element("id", "player").is_displayed())
+        driver.switch_to.frame("player-frame")
+        until(lambda: driver.execute_script("return Boolean(window.reactive) && reactive.pictures.drawn > 0"))
+        assert driver.find_element("id", "control-macro.intensity").get_property("value") == "0.2"
+        driver.find_element("id", "play").click()
+        until(lambda: driver.execute_script("return reactive.clock.time") > 0.3)
+        driver.switch_to.default_content()
+        driver.find_element("id", "player-close").click()
+        assert not driver.find_element("id", "player").is_displayed()
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def render_processes(project: Path) -> list[int]:
+    """Return the processes that render a project's queue."""
+    found = subprocess.run(["pgrep", "-f", f"reactive.studio.worker {project}"], capture_output=True, text=True)
+    return [int(number) for number in found.stdout.split()]
+
+
+def test_a_render_outlives_its_page_and_server_and_a_killed_one_ends_bit_for_bit_the_same(
+    project: Path, beat_wav: Path, tmp_path: Path
+) -> None:
+    settings = {"duration": 10.0, "size": "192x112", "model": "toy", "steps": 4}
+    begin = (
+        "fetch('/render', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
+        "body: JSON.stringify({t: 'x', what: 'start', settings: arguments[0]})})"
+    )
+
+    def state(number: str) -> str:
+        return next((one.state for one in renders.list_renders(project) if one.id == number), "")
+
+    def pieces(number: str) -> set[str]:
+        jobs = [renders.job_of(project, one) for one in renders.list_renders(project) if one.id == number]
+        return {file.name for job in jobs for file in (job / "segments").glob("[!.]*.mkv")}
+
+    def opened(url: str) -> None:
+        driver.get(url)
+        until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
+
+    with browsing(tmp_path / "profile", size=(1280, 800)) as driver:
+        with studio(project) as (url, server):
+            opened(url)
+            driver.find_element("id", "song-file").send_keys(str(beat_wav))
+            until(lambda: driver.execute_script(READY))
+            driver.execute_script(begin, settings)
+            until(lambda: pieces("001"))
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+        # the process that renders goes on without a server
+        assert state("001") == "running"
+        (worker,) = render_processes(project)
+        before = pieces("001")
+        until(lambda: len(pieces("001")) > len(before))
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: not render_processes(project))
+        assert state("001") == "running"
+        with studio(project) as (url, _):
+            opened(url)
+            driver.find_element("id", "tab-render").click()
+            until(lambda: driver.find_elements("css selector", ".renders video"), 400)
+            assert state("001") == "done"
+            driver.execute_script(begin, settings)
+            until(lambda: state("002") == "done", 400)
+    first, second = (renders.read_render(project, number) for number in ("001", "002"))
+    assert 0 < first.result["clip"]["reused"] < first.result["clip"]["frames"] == 240
+    assert second.result["clip"]["reused"] == 0
+    assert (project / first.clip).read_bytes() == (project / second.clip).read_bytes()

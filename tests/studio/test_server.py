@@ -25,7 +25,17 @@ from reactive.studio import renders
 from reactive.studio.project import open_project
 from reactive.studio.server import StudioServer
 
-GETS = ("/presets", "/library", "/lanes", "/song", "/thumb?file=a", "/poster/drift", "/renders/001/clip", "/ws")
+GETS = (
+    "/presets",
+    "/library",
+    "/places",
+    "/lanes",
+    "/song",
+    "/thumb?file=a",
+    "/poster/drift",
+    "/renders/001/clip",
+    "/ws",
+)
 POSTS = ("/do", "/render", "/estimate", "/preview", "/upload?as=song&name=a.wav")
 
 
@@ -284,4 +294,46 @@ def test_from_upload_to_clip_by_messages(beat_wav: Path, tmp_path: Path) -> None
         assert (await at.post("/render", {"what": "remove", "id": "001"}))[0] == 200
         assert renders.list_renders(at.folder) == []
 
+    visit(tmp_path / "clip", work)
+
+
+def test_a_place_decides_size_rate_length_and_name_of_its_clip(beat_wav: Path, tmp_path: Path) -> None:
+    from reactive.studio.project import render_settings
+
+    async def work(at: Visit) -> None:
+        assert (await at.post("/upload?as=song&name=song.wav", beat_wav.read_bytes()))[0] == 200
+        await at.heard()
+        length = at.server.workshop.song.track.duration if at.server.workshop.song else 0.0
+        told = {}
+        for place in ("", "youtube", "canvas", "stage"):
+            status, told[place] = await at.post("/estimate", {"settings": {"place": place, "size": "192x112"}})
+            assert status == 200, told[place]
+        assert told[""]["frames"] == told["youtube"]["frames"] == round(24 * length)
+        assert told["canvas"]["frames"] == 8 * 24
+        assert told["stage"]["frames"] == round(30 * length)
+        assert told[""]["bytes"] < told["youtube"]["bytes"] < told["stage"]["bytes"]
+        assert told[""]["seconds"] < told["youtube"]["seconds"]
+        for place in ("reels", "canvas", "stage"):
+            wanted = {"place": place, "size": "192x112", "also": ["1:1"], "start": 1.0, "duration": 5.0}
+            assert (await at.post("/render", {"what": "start", "settings": wanted}))[0] == 200
+        queued = renders.list_renders(at.folder)
+        assert [one.clip for one in queued] == [
+            "renders/001 song.reels.mp4",
+            "renders/002 song.canvas.mp4",
+            "renders/003 song.stage.mov",
+        ]
+        reels, canvas, stage = (render_settings(at.folder, one.project) for one in queued)
+        assert (reels.output.size, reels.fps, reels.duration, reels.start) == ((1080, 1920), 30, 5.0, 1.0)
+        assert (reels.output.loudness, reels.output.also) == (-14.0, ())
+        assert (canvas.output.loop, canvas.duration, canvas.start) == ("auto", None, 0.0)
+        assert (stage.encoding.codec, stage.output.size) == ("prores", (1920, 1080))
+        status, refused = await at.post("/render", {"what": "start", "settings": {"place": "reels", "duration": 2.0}})
+        assert status == 422
+        assert "shorter than reels takes" in refused["error"]["text"]
+        assert (await at.post("/estimate", {"settings": {"place": "billboard"}}))[0] == 422
+        (at.folder / stage_clip).write_bytes(b"x")
+        assert (await at.post("/render", {"what": "remove", "id": "003"}))[0] == 200
+        assert not (at.folder / stage_clip).exists()
+
+    stage_clip = "renders/003 song.stage.mov"
     visit(tmp_path / "clip", work)

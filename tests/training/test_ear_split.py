@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from benchmarks import ear_split
-from benchmarks.rhythm import main
+from benchmarks import ear_split, following, rhythm
 from training.ear.data import Sources
 
 
@@ -52,10 +52,11 @@ def test_uses_are_counted(tmp_path: Path) -> None:
     assert "| a trial | 83 | 0.900 |" in log.read_text()
 
 
-def test_the_held_out_split_needs_a_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.rhythm.lacking", lambda *_: [])
+@pytest.mark.parametrize("benchmark", [rhythm, following])
+def test_the_held_out_split_needs_a_purpose(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "lacking", lambda *_: [])
     with pytest.raises(SystemExit, match="state the purpose"):
-        main(["--split", "held-out"])
-    monkeypatch.setattr("benchmarks.rhythm.uses", lambda: 3)
+        benchmark.main(["--split", "held-out"])
+    monkeypatch.setattr(ear_split, "uses", lambda _: 3)
     with pytest.raises(SystemExit, match="3 times"):
-        main(["--split", "held-out", "--use", "once more"])
+        benchmark.main(["--split", "held-out", "--use", "once more"])

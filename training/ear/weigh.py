@@ -96,15 +96,18 @@ def fit(tables: Sequence[Table], start: np.ndarray) -> np.ndarray:
 
     spread = np.concatenate([table.evidence for table in tables]).std(axis=0)
 
-    def cost(weights: np.ndarray) -> float:
-        total = 0.5 * PRIOR * float(np.square((weights - start) * spread).sum())
+    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        change = (weights - start) * spread
+        total, slope = 0.5 * PRIOR * float(np.square(change).sum()), PRIOR * change * spread
         for table in tables:
             score = table.evidence @ weights
             right = table.fits >= table.fits.max() - AS_GOOD
-            total -= float(np.logaddexp.reduce(score[right]) - np.logaddexp.reduce(score))
-        return total
+            of_right, of_all = np.logaddexp.reduce(score[right]), np.logaddexp.reduce(score)
+            total -= float(of_right - of_all)
+            slope -= np.exp(score[right] - of_right) @ table.evidence[right] - np.exp(score - of_all) @ table.evidence
+        return total, slope
 
-    return np.asarray(minimize(cost, start, method="L-BFGS-B").x)
+    return np.asarray(minimize(cost, start, jac=True, method="L-BFGS-B").x)
 
 
 def selected_fit(table: Table, weights: np.ndarray) -> float:

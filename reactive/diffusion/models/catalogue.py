@@ -1,4 +1,4 @@
-"""Models, LoRAs, small autoencoders and adapters that have a short name, and the defaults that a checkpoint brings along.
+"""Everything that has a short name (models, LoRAs, small autoencoders, adapters), and the defaults that a checkpoint brings along.
 
 Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
 on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
@@ -33,7 +33,7 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems`` or ``lyrics`` for models that extract those.
+        ``model``, ``lora``, ``vae``, ``adapter`` or ``control``; ``stems``, ``lyrics`` or ``depth`` for models that extract those.
     family, also
         Which models it belongs to, and others with the same latents.
     about, licence
@@ -47,9 +47,13 @@ class CatalogueEntry:
     config
         The shipped configuration that describes it, if that is not the family's first.
     card
-        The smallest card in GB, of 6, 8, 12, 16, 24 and 40, that makes its pictures at its native size by ``doctor``'s table.
+        The smallest card in GB, of 6, 8, 12, 16, 24, 40 and 80, that makes its pictures at its native size by ``doctor``'s table.
+    quantised
+        The same, of 4 GB too, by how its weights are quantised, where that is a smaller card.
     width
-        Of an adapter, the channels of the texts of models that it is for.
+        Of an adapter or control network, the channels of the texts of models that it is for.
+    shows
+        Of a control network, what its pictures show: ``canny``, ``depth``, ...; one for several kinds has several.
     sell
         Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
@@ -67,7 +71,9 @@ class CatalogueEntry:
     native: int = 512
     config: str = ""
     card: int = 0
+    quantised: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
+    shows: tuple[str, ...] = ()
     sell: str = ""
     also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +83,7 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
     """Return what ``catalogue.json`` lists; lists in it are tuples here, so that nobody changes them."""
     listed = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     for entry in listed:
-        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also")}
+        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also", "shows")}
         defaults = entry.get("defaults", {})
         entry["defaults"] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()
@@ -88,14 +94,35 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
 ENTRIES = _read_entries()
 
 
-# the model with the best pictures that may be sold, by the least memory of the card in GB
-_RECOMMENDED = ((16, "z-image-turbo"), (12, "flux2-klein"), (6, "lcm"))
+# models of a few steps whose pictures may be sold, the best pictures first
+_BEST = ("z-image-turbo", "flux2-klein", "lcm")
+# its pictures hardly differ from those of plain weights, and it needs no package
+_NEARLY_PLAIN = "int8"
 
 
-def recommended(memory: int) -> CatalogueEntry | None:
+@dataclass(frozen=True)
+class Recommendation:
+    """A model for a card, and how its weights are quantised to fit, empty for not at all."""
+
+    entry: CatalogueEntry
+    quant: str = ""
+
+    @property
+    def options(self) -> str:
+        """The options of `run` that choose it."""
+        return f"--model {self.entry.name}" + (f" --quant {self.quant}" if self.quant else "")
+
+
+def recommended(memory: int) -> Recommendation | None:
     """Return the model that is recommended for a card of so many GB; None if only ember fits."""
-    name = next((name for least, name in _RECOMMENDED if memory >= least), "")
-    return find_entry(name)
+    for name in _BEST:
+        entry = find_entry(name)
+        assert entry is not None
+        if entry.card <= memory:
+            return Recommendation(entry)
+        if entry.quantised.get(_NEARLY_PLAIN, entry.card) <= memory:
+            return Recommendation(entry, _NEARLY_PLAIN)
+    return None
 
 
 def small_autoencoder(family: str) -> CatalogueEntry | None:
@@ -106,6 +133,15 @@ def small_autoencoder(family: str) -> CatalogueEntry | None:
 def style_adapter(family: str) -> CatalogueEntry | None:
     """Return the adapter by which a family takes the style of pictures, None if there is none."""
     return next((entry for entry in ENTRIES if entry.kind == "adapter" and entry.family == family), None)
+
+
+def control_network(family: str, kind: str, width: int = 0) -> CatalogueEntry | None:
+    """Return a family's usual control network for pictures of a kind, and texts of a width if it is known; None if there is none."""
+    for entry in ENTRIES:
+        fits = not width or not entry.width or width == entry.width
+        if entry.kind == "control" and entry.family == family and kind in entry.shows and fits:
+            return entry
+    return None
 
 
 def find_entry(name: str) -> CatalogueEntry | None:

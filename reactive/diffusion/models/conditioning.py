@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
 from reactive.diffusion.models.later import LaterPart, keep_embedding, known_embeddings
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.text_encoders import embedding_device, on_device
+from reactive.diffusion.models.varying_lora import at_strengths
 from reactive.diffusion.models.weighting import is_plain, unweighted
 
 
@@ -49,6 +50,12 @@ class PromptBank:
         texts = [negatives[index] for index in wanted] if negatives and model.guidance != 1.0 else []
         self.negatives = _negative(model, texts) if any(texts) else None
         self.empty = _negative(model, [""])
+        # by the number of a LoRA that changes text encoders too: the same embeddings at its strength 1
+        self.changed: dict[int, tuple[Conditioning, Conditioning | None, Conditioning]] = {}
+        for number in _of_texts(model):
+            with at_strengths(_one_of(model, number)):
+                negative = _negative(model, texts) if any(texts) else None
+                self.changed[number] = _embed(model, self.texts), negative, _negative(model, [""])
 
     @classmethod
     def extended(
@@ -65,10 +72,19 @@ class PromptBank:
         grown.row = np.array([known[text] for text in prompts], np.int64)
         if new:
             grown.embeddings = join(bank.embeddings, _embed(model, new))
+            grown.changed = {}
+            for number, (known_texts, negative, empty) in bank.changed.items():
+                with at_strengths(_one_of(model, number)):
+                    grown.changed[number] = join(known_texts, _embed(model, new)), negative, empty
         return grown
 
     def mix(
-        self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, slerp: np.ndarray | None = None
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        weight: np.ndarray,
+        slerp: np.ndarray | None = None,
+        loras: torch.Tensor | None = None,
     ) -> Conditioning:
         """Return the conditioning of n items, float32: from `before` (weight 0) to `after` (weight 1).
 
@@ -80,27 +96,76 @@ class PromptBank:
             float64 [n] in [0, 1].
         slerp
             bool [n]: which go along the arc between the two; default none.
+        loras
+            The strengths of LoRAs, [n, loras]. What they change of embeddings is in proportion to the strength.
         """
-        start, stop, share = self._ends(self.embeddings, before, after, weight)
+        changed = {number: texts for number, (texts, _, _) in self.changed.items()}
+        start, stop, share = self._ends(self.embeddings, before, after, weight, changed, loras)
         mixed = blend(start, stop, share)
         if slerp is None or not slerp.any():
             return mixed
         chosen = torch.from_numpy(slerp.astype(bool)).to(self.device)
         return choose(chosen, turn(start, stop, share), mixed)
 
-    def mix_negative(self, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> Conditioning:
+    def mix_negative(
+        self, before: np.ndarray, after: np.ndarray, weight: np.ndarray, loras: torch.Tensor | None = None
+    ) -> Conditioning:
         """Return the negatives, mixed like the prompts; the empty text for prompts without one."""
         if self.negatives is None:
-            return self.empty.expand(len(before))
-        return blend(*self._ends(self.negatives, before, after, weight))
+            changed = {number: empty.expand(len(before)) for number, (_, _, empty) in self.changed.items()}
+            return _at(self.empty.expand(len(before)), changed, loras)
+        known = {number: negative for number, (_, negative, _) in self.changed.items() if negative is not None}
+        return blend(*self._ends(self.negatives, before, after, weight, known, loras))
 
     def _ends(
-        self, table: Conditioning, before: np.ndarray, after: np.ndarray, weight: np.ndarray
+        self,
+        table: Conditioning,
+        before: np.ndarray,
+        after: np.ndarray,
+        weight: np.ndarray,
+        changed: Mapping[int, Conditioning],
+        loras: torch.Tensor | None,
     ) -> tuple[Conditioning, Conditioning, torch.Tensor]:
-        # in a half format a slow blend would have visible steps
-        start = table[torch.from_numpy(self.row[before])].to(torch.float32)
-        stop = table[torch.from_numpy(self.row[after])].to(torch.float32)
-        return start, stop, torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
+        def end(numbers: np.ndarray) -> Conditioning:
+            rows = torch.from_numpy(self.row[numbers])
+            return _at(table[rows], {number: texts[rows] for number, texts in changed.items()}, loras)
+
+        return end(before), end(after), torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
+
+
+def _at(texts: Conditioning, changed: Mapping[int, Conditioning], loras: torch.Tensor | None) -> Conditioning:
+    """Return embeddings as LoRAs change them, float32.
+
+    Parameters
+    ----------
+    texts
+        For n items, at strength 0.
+    changed
+        The same at strength 1 of a LoRA, by its number.
+    loras
+        Strengths [n, loras].
+    """
+    # in a half format a slow blend would have visible steps
+    exact = texts.to(torch.float32)
+    tokens, pooled = exact.tokens, exact.pooled
+    if loras is None:
+        return exact
+    for number, there in changed.items():
+        full, share = there.to(torch.float32), loras[:, number]
+        tokens = tokens + share.view(-1, *(1,) * (tokens.dim() - 1)) * (full.tokens - exact.tokens)
+        if pooled is not None and full.pooled is not None and exact.pooled is not None:
+            pooled = pooled + share.view(-1, 1) * (full.pooled - exact.pooled)
+    return replace(exact, tokens=tokens, pooled=pooled)
+
+
+def _of_texts(model: Model) -> list[int]:
+    """Return the numbers of the LoRAs that change text encoders too."""
+    return [number for number, lora in enumerate(model.loras) if lora.texts]
+
+
+def _one_of(model: Model, number: int) -> torch.Tensor:
+    """Return strengths [1, loras]: one LoRA at 1, the others at 0."""
+    return torch.eye(len(model.loras))[number : number + 1].to(model.device)
 
 
 @torch.inference_mode()

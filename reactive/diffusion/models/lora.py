@@ -26,6 +26,7 @@ from reactive.diffusion.sampling.sampling import CLASSES
 from reactive.errors import ModelError
 from reactive.files import hash_file
 from reactive.jsonfile import parse_json
+from reactive.timeline.loras import split_lora, varies
 
 _OTHER_KINDS = {
     "hada_": "LoHa",
@@ -39,36 +40,39 @@ _TOLD = "lora_adapter_metadata"
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file on this machine: path, strength, a hash of its bytes, the defaults it sets for the model, and notes."""
+    """A LoRA file on this machine: path, strength, a hash of its bytes, the defaults it sets for the model, and notes.
+
+    `scale` is None if the strength changes from frame to frame.
+    """
 
     name: str
     path: Path
-    scale: float
+    scale: float | None
     sha256: str
     defaults: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
-def parse_lora(text: str) -> tuple[str, float]:
-    """Return the name and the strength of ``PRESET_FILE`` or ``FILE:0.8``.
+def parse_lora(text: str) -> tuple[str, float | None]:
+    """Return the name and the strength of ``FILE`` or ``FILE:0.8``; None for an expression, as in ``FILE:0.2+0.8*drop``.
 
     Raises
     ------
     ModelError
         If the strength is not within -4 and 4.
     """
-    name, colon, scale = text.rpartition(":")
-    # a drive letter's colon is followed by a path
-    if not colon or not re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+", scale):
-        return text, 1.0
-    if not -4 <= float(scale) <= 4:
+    name, strength = split_lora(text)
+    if varies(strength):
+        return name, None
+    scale = float(strength or 1)
+    if not -4 <= scale <= 4:
         raise ModelError(
-            f"{scale} is no strength", where=f"--lora {text}", remedy="give one within -4 and 4, often 0.5 to 1"
+            f"{strength} is no strength", where=f"--lora {text}", remedy="give one within -4 and 4, often 0.5 to 1"
         )
-    return name, float(scale)
+    return name, scale
 
 
-def find_lora(name: str, scale: float = 1.0) -> Lora:
+def find_lora(name: str, scale: float | None = 1.0) -> Lora:
     """Return a LoRA given by path or short name.
 
     Raises
@@ -125,6 +129,38 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
     ModelError
         If the file can't be read, is of another kind, or belongs to another model.
     """
+    assert lora.scale is not None
+    pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+    for layer in changed_layers(lora, modules):
+        change = _change(layer.matrices, layer.module.weight)
+        if change is None:
+            raise other_width(lora, layer)
+        pending.append((layer.module.weight, change))
+    # only now, so that a LoRA that does not fit leaves the model unchanged
+    with torch.no_grad():
+        for weight, change in pending:
+            weight.copy_((weight.float() + lora.scale * change).to(weight.dtype))
+    return len(pending)
+
+
+@dataclass(frozen=True)
+class ChangedLayer:
+    """A layer that a LoRA changes: the part and its name there, as the file has it, the layer itself, and its matrices."""
+
+    part: str
+    name: str
+    module: Any
+    matrices: Mapping[str, torch.Tensor]
+
+
+def changed_layers(lora: Lora, modules: dict[str, Any]) -> list[ChangedLayer]:
+    """Return the layers of a model that a LoRA changes.
+
+    Raises
+    ------
+    ModelError
+        If the file can't be read, is of another kind, or belongs to another model.
+    """
     where = f"--lora {lora.name}"
     layers: Mapping[tuple[str, str], Mapping[str, torch.Tensor]] = read_layers(lora.path, where)
     if any(layer.startswith("#") for _, layer in layers):
@@ -136,10 +172,12 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
                 remedy="use a LoRA made for this family of models",
             )
         layers = named
-    pending: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+    found = []
     names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
     blocks = int(modules["network"].config.get("layers_per_block", 1))
     for (part, layer), matrices in layers.items():
+        if _is_of_later_texts(part, modules):
+            continue
         known_layers = names.get(part, {})
         target = known_layers.get(_flat(layer)) or known_layers.get(_diffusers_name(_flat(layer), blocks))
         if target is None or not {"up", "down"} <= matrices.keys():
@@ -148,19 +186,38 @@ def fuse(lora: Lora, modules: dict[str, Any]) -> int:
                 where=where,
                 remedy="use a LoRA made for this family of models",
             )
-        change = _change(matrices, target.weight)
-        if change is None:
-            raise ModelError(
-                f"its layer {layer} has another width than the model's",
-                where=where,
-                remedy="use a LoRA made for this family of models",
-            )
-        pending.append((target.weight, change))
-    # only now, so that a LoRA that does not fit leaves the model unchanged
-    with torch.no_grad():
-        for weight, change in pending:
-            weight.copy_((weight.float() + lora.scale * change).to(weight.dtype))
-    return len(pending)
+        found.append(ChangedLayer(part, layer, target, matrices))
+    if not found:
+        raise ModelError(
+            "changes text encoders only, which this model loads for its prompts as they are",
+            where=where,
+            remedy="use a LoRA for the network",
+        )
+    return found
+
+
+def left_out(lora: Lora, modules: dict[str, Any]) -> str:
+    """Return a sentence if a LoRA has parts for text encoders that are not among a model's parts, which are then left out."""
+    if "texts" not in modules:
+        return ""
+    parts = {part for part, _ in read_layers(lora.path, f"--lora {lora.name}") if _is_of_later_texts(part, modules)}
+    return (
+        f"what {lora.path.name} changes of text encoders is left out; its part for the network is used" if parts else ""
+    )
+
+
+def _is_of_later_texts(part: str, modules: dict[str, Any]) -> bool:
+    """Whether a part is a text encoder that is only loaded for the clip's prompts, and then as it is."""
+    return part != "network" and part not in modules and "texts" in modules
+
+
+def other_width(lora: Lora, layer: ChangedLayer) -> ModelError:
+    """Return the error of a layer that is of another width than the model's."""
+    return ModelError(
+        f"its layer {layer.name} has another width than the model's",
+        where=f"--lora {lora.name}",
+        remedy="use a LoRA made for this family of models",
+    )
 
 
 def read_layers(path: Path, where: str) -> dict[tuple[str, str], dict[str, torch.Tensor]]:
@@ -235,18 +292,13 @@ def _change(matrices: Mapping[str, torch.Tensor], weight: torch.Tensor) -> torch
     A DoRA (Liu et al. 2024, arXiv 2402.09353) then brings the rows, or columns, of the sum to its own lengths.
     """
     shape = weight.shape
-    up, down = matrices["up"].float(), matrices["down"].float()
-    if up.ndim < 2 or down.ndim < 2 or not up.numel() or not down.numel():
+    fitting = matrices_of(matrices, shape)
+    if fitting is None:
         return None
-    rank = down.shape[0]
-    if up.shape[1] != rank or up[0, 0].numel() != 1:
-        return None
-    product = (up.reshape(len(up), rank) @ down.reshape(rank, -1)).reshape(-1)
+    up, down = fitting
+    rank = len(down)
     alpha = float(matrices["alpha"]) if "alpha" in matrices else float(rank)
-    fits = len(up) == shape[0] and down.numel() // rank == shape[1:].numel() and math.isfinite(alpha)
-    if not fits:
-        return None
-    change = (alpha / rank * product).reshape(shape)
+    change = (alpha / rank * (up @ down).reshape(-1)).reshape(shape)
     lengths = matrices.get("row lengths", matrices.get("lengths"))
     if lengths is None:
         return change
@@ -262,6 +314,19 @@ def _change(matrices: Mapping[str, torch.Tensor], weight: torch.Tensor) -> torch
         changed * (told / torch.linalg.vector_norm(changed, dim=others, keepdim=True).clamp_min(1e-12))
         - weight.detach().float()
     )
+
+
+def matrices_of(matrices: Mapping[str, torch.Tensor], shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return up [out, rank] and down [rank, the rest of a weight's shape in one] as float32; None if they do not fit the shape."""
+    up, down = matrices["up"].float(), matrices["down"].float()
+    if up.ndim < 2 or down.ndim < 2 or not up.numel() or not down.numel():
+        return None
+    rank = down.shape[0]
+    if up.shape[1] != rank or up[0, 0].numel() != 1:
+        return None
+    alpha = float(matrices["alpha"]) if "alpha" in matrices else float(rank)
+    fits = len(up) == shape[0] and down.numel() // rank == shape[1:].numel() and math.isfinite(alpha)
+    return (up.reshape(len(up), rank), down.reshape(rank, -1)) if fits else None
 
 
 def _flat(layer: str) -> str:

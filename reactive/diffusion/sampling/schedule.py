@@ -104,6 +104,26 @@ def shifted(time: torch.Tensor, shift: float) -> torch.Tensor:
     return shift * time / (1 + (shift - 1) * time)
 
 
+def stretched(times: torch.Tensor, levels: int, shift: float, lowest: float) -> torch.Tensor:
+    """Return the train times of a flow at which its levels are stretched so that the last step begins at a given one.
+
+    Parameters
+    ----------
+    times
+        Train times falling to 0, float64 [steps + 1]; the first is pure noise.
+    levels
+        T.
+    shift
+        How much the times are shifted towards noise.
+    lowest
+        The level of the last step, a flow scheduler's ``shift_terminal``.
+    """
+    level = shifted(times[:-1] / levels, shift)
+    clean = (1 - level) * ((1 - lowest) / (1 - level[-1])) if level[-1] < 1 else 1 - level
+    # the shift is taken back, since the schedule applies it again
+    return torch.cat([shifted(1 - clean, 1 / shift) * levels, times[-1:]])
+
+
 def grid(
     sampler: str, spacing: str, steps: int, *, levels: int = 1000, offset: int = 0, origin: int = 50
 ) -> torch.Tensor:

@@ -13,9 +13,12 @@ A mapping is given as ``cc1=macro.storm`` or ``note36=next``, or in a small TOML
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,31 @@ TARGETS = (
 class MidiMapping:
     """What controllers and notes move, by ``cc`` or ``note`` and number; and part of the port's name, or an empty text."""
 
-    entries: Mapping[tuple[str, int], Action] = field(default_factory=dict)
+    names: Mapping[tuple[str, int], str] = field(default_factory=dict)
     port: str = ""
+
+    @cached_property
+    def entries(self) -> Mapping[tuple[str, int], Action]:
+        """The actions of these names."""
+        return {way: action for way, name in self.names.items() if (action := target(name)) is not None}
+
+    def text(self) -> str:
+        """Return the file that has this mapping; without one, a file to begin with, whose lines are comments."""
+        lines = ["# What a MIDI controller moves, on any channel: controllers (cc) and notes, and their actions."]
+        lines += textwrap.wrap(
+            f"Actions: {TARGETS}.", 110, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+        )
+        lines += ["# Part of the port's name; without it the first port is heard."]
+        lines += [f"port = {json.dumps(self.port, ensure_ascii=False)}" if self.port else '# port = "nanoKONTROL"']
+        begin = {
+            "cc": {1: "macro.intensity", 2: "walk", 3: "strength"},
+            "note": {36: "next", 37: "blackout", 38: "tap"},
+        }
+        for kind, examples in begin.items():
+            own = {number: name for (one, number), name in sorted(self.names.items()) if one == kind}
+            mark, shown = ("", own) if self.names else ("# ", examples)
+            lines += ["", f"[{kind}]", *(f"{mark}{number} = {json.dumps(name)}" for number, name in shown.items())]
+        return "\n".join(lines) + "\n"
 
     def action(self, message: Any) -> Action | None:
         """Return the action of a message (of mido) on any channel; None for none."""
@@ -66,7 +92,7 @@ def read_mapping(texts: Iterable[str]) -> MidiMapping:
     ReactiveError
         If one is neither, or names an unknown action.
     """
-    ways: dict[tuple[str, int], Action] = {}
+    ways: dict[tuple[str, int], str] = {}
     port = ""
     for text in texts:
         if "=" in text:
@@ -87,15 +113,15 @@ def read_mapping(texts: Iterable[str]) -> MidiMapping:
     return MidiMapping(ways, port)
 
 
-def _entry(way: str, name: str, *, where: str) -> dict[tuple[str, int], Action]:
-    found, action = _WAY.fullmatch(way.strip().lower()), target(name)
+def _entry(way: str, name: str, *, where: str) -> dict[tuple[str, int], str]:
+    found = _WAY.fullmatch(way.strip().lower())
     if found is None or int(found[2]) > 127:
         raise ReactiveError(
             f'"{way.strip()}" is no controller or note', where=where, remedy="write cc0 to cc127, or note0 to note127"
         )
-    if action is None:
+    if target(name) is None:
         raise ReactiveError(f'"{name.strip()}" is nothing that can be moved', where=where, remedy=f"write {TARGETS}")
-    return {(found[1], int(found[2])): action}
+    return {(found[1], int(found[2])): name.strip()}
 
 
 def chosen_port(there: list[str], wanted: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reactive.live.web.security import HEADERS, Gate, PerAddress, Right
+from reactive.live.web.security import Gate, PerAddress, Right
 
 PAGE = Path(__file__).resolve().parent / "page"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -57,14 +57,15 @@ class RequestGuard:
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse requests that are not allowed, and add security headers to every answer."""
+        headers = self.gate.headers(request.headers.get("Host"))
         try:
             self._check(request)
             response = await handler(request)
         except web.HTTPException as problem:
-            problem.headers.update(HEADERS)
+            problem.headers.update(headers)
             raise
         if not response.prepared:
-            response.headers.update(HEADERS)
+            response.headers.update(headers)
         return response
 
     def _check(self, request: web.Request) -> None:

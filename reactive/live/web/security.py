@@ -66,6 +66,10 @@ class Gate:
         The secret in the cookie.
     look_token
         The secret in the fragment of the address that can only look.
+    framed_by
+        A port of this machine whose page may show this one in a frame; None: no page may.
+    frames
+        Whether the page may show pages of this machine's other ports in a frame.
     """
 
     host: str
@@ -73,6 +77,23 @@ class Gate:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     look_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    framed_by: int | None = None
+    frames: bool = False
+
+    def headers(self, host: str | None) -> dict[str, str]:
+        """Return the headers of an answer to a request with this Host header."""
+        headers = dict(HEADERS)
+        if (self.framed_by is None and not self.frames) or not self.knows_host(host):
+            return headers
+        name = urlsplit(f"//{host}").hostname or ""
+        here, policy = f"http://[{name}]" if ":" in name else f"http://{name}", headers["Content-Security-Policy"]
+        if self.frames:
+            policy += f"; frame-src {here}:*"
+        if self.framed_by is not None:
+            policy = policy.replace("frame-ancestors 'none'", f"frame-ancestors {here}:{self.framed_by}")
+            # it can't name a page, and browsers that know the policy above ignore it
+            del headers["X-Frame-Options"]
+        return headers | {"Content-Security-Policy": policy}
 
     @property
     def look_key(self) -> str:

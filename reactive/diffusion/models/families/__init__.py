@@ -6,13 +6,14 @@ from reactive.diffusion.models.families.family import Conditioning, Family, blen
 from reactive.diffusion.models.families.flux import FLUX
 from reactive.diffusion.models.families.flux2_klein import FLUX2_KLEIN
 from reactive.diffusion.models.families.krea2 import KREA2
+from reactive.diffusion.models.families.qwen_image import QWEN_IMAGE
 from reactive.diffusion.models.families.sana_sprint import SANA_SPRINT
 from reactive.diffusion.models.families.sd import SD
 from reactive.diffusion.models.families.sd3 import SD3
 from reactive.diffusion.models.families.sdxl import SDXL
 from reactive.diffusion.models.families.z_image import Z_IMAGE
 
-FAMILIES = (SD, SDXL, FLUX2_KLEIN, Z_IMAGE, SANA_SPRINT, SD3, FLUX, KREA2)
+FAMILIES = (SD, SDXL, FLUX2_KLEIN, Z_IMAGE, SANA_SPRINT, SD3, FLUX, KREA2, QWEN_IMAGE)
 __all__ = ["FAMILIES", "Conditioning", "Family", "blend", "choose", "family_named", "family_of", "join", "turn"]
 
 

@@ -70,6 +70,8 @@ class Conditioning:
     pictures, shares
         The tokens of pictures that steer the style, [n, pictures, tokens, width], and the weight of each, [n, pictures]; None
         if there are none. Blends of texts do not carry them.
+    loras
+        The strength of each LoRA whose strength changes, float32 [n, loras]; None if there are none. Blends do not carry them.
     """
 
     tokens: torch.Tensor
@@ -77,6 +79,7 @@ class Conditioning:
     mask: torch.Tensor | None = None
     pictures: torch.Tensor | None = None
     shares: torch.Tensor | None = None
+    loras: torch.Tensor | None = None
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Conditioning:
         """Return some of the texts, in the given order."""
@@ -85,11 +88,13 @@ class Conditioning:
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Conditioning:
         """Return it in a number format, on a device if one is named."""
         mask = None if self.mask is None else self.mask.to(device or self.mask.device)
-        tokens, pooled, _, pictures, shares = (
+        tokens, pooled, _, pictures, shares, _ = (
             None if part is None else part.to(device=device or part.device, dtype=dtype) for part in self._parts()
         )
+        # in a half format a slow change would have visible steps
+        loras = None if self.loras is None else self.loras.to(device or self.loras.device)
         assert tokens is not None
-        return Conditioning(tokens, pooled, mask, pictures, shares)
+        return Conditioning(tokens, pooled, mask, pictures, shares, loras)
 
     def expand(self, count: int) -> Conditioning:
         """Return one text's conditioning for `count` items."""
@@ -110,7 +115,7 @@ class Conditioning:
         return replace(self, tokens=longer, mask=torch.cat([mask, rest], 1))
 
     def _parts(self) -> tuple[torch.Tensor | None, ...]:
-        return self.tokens, self.pooled, self.mask, self.pictures, self.shares
+        return self.tokens, self.pooled, self.mask, self.pictures, self.shares, self.loras
 
 
 def scaled_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -190,9 +195,48 @@ def _no_defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[st
     return {}
 
 
+def _as_it_is(network: Any) -> None:
+    del network
+
+
 def _no_guidance(config: Config) -> bool:
     del config
     return False
+
+
+@dataclass(frozen=True)
+class Control:
+    """How control networks (ControlNet; Zhang et al. 2023, arXiv 2302.05543) steer the networks of a family.
+
+    Attributes
+    ----------
+    classes
+        The classes that such a network's configuration may name.
+    misfit
+        What does not fit, by the configurations of a family's network and of a control network, and what its pictures show
+        (``canny``); empty if nothing.
+    prepare
+        Called once with a loaded control network.
+    hint
+        What a control network takes of pictures [n, 3, height, width] in [0, 1]: [n, channels, h, w]; computed once for all steps.
+        The first argument is the model, the second the control network, the third what its pictures show (``canny``).
+    steer
+        The family's inputs with those added that steer it. Each control is its network, what its pictures show, its hint, and
+        the weight of each item, [n].
+    kept
+        How many numbers one control adds for one picture, which are kept while the network computes: by the network's configuration
+        and the number of latents.
+    numbers
+        How many weights the usual control network has for a family's network, which may be without memory.
+    """
+
+    classes: tuple[str, ...]
+    misfit: Callable[[Any, Config, str], str]
+    hint: Callable[[FamilyModel, Any, str, torch.Tensor], torch.Tensor]
+    steer: Callable[[Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], dict[str, Any]], dict[str, Any]]
+    kept: Callable[[Config, int], float]
+    numbers: Callable[[Any], int]
+    prepare: Callable[[Any], None] = _as_it_is
 
 
 @dataclass(frozen=True)
@@ -216,6 +260,9 @@ class Family:
         groups of them.
     answer
         The network's prediction [n, c, h, w] for these inputs.
+    guide
+        Leads the network's prediction for the prompt, [n, c, h, w], away from that for the negative, by the guidance; None: by
+        ``negative + guidance x (prompt - negative)``.
     latents, plain
         From an autoencoder's latents to the network's, and back.
     factor
@@ -267,6 +314,8 @@ class Family:
         has no such adapters.
     adapter_numbers
         How many weights such an adapter adds to the network.
+    control
+        How control networks steer its network; None: there are none here.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -278,6 +327,7 @@ class Family:
     ask: Callable[[FamilyModel, torch.Tensor, torch.Tensor, Conditioning], dict[str, Any]]
     network: str = "transformer"
     answer: Callable[[Any, dict[str, Any]], torch.Tensor] = _first_output
+    guide: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] | None = None
     latents: Callable[[Any, torch.Tensor], torch.Tensor] = scaled_latents
     plain: Callable[[Any, torch.Tensor], torch.Tensor] = plain_latents
     factor: Callable[[Config], int] = halvings
@@ -303,6 +353,7 @@ class Family:
     film_autoencoder: bool = False
     add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
     adapter_numbers: Callable[[Any], int] | None = None
+    control: Control | None = None
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost

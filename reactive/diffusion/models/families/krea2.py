@@ -15,11 +15,10 @@ from reactive.diffusion.models.families.family import (
     Family,
     FamilyModel,
     fixed_native,
-    pack,
     pipeline_of,
     shift_by_size,
-    unpack,
 )
+from reactive.diffusion.models.families.film_latents import film_factor, packed_plain, packed_whitened
 
 # the distilled one was trained with this exponent of the shift at every size
 _DISTILLED = 1.15
@@ -53,23 +52,6 @@ def _answer(network: Any, inputs: dict[str, Any]) -> torch.Tensor:
     return answer
 
 
-def _latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    mean, deviation = _statistics(vae, latents)
-    return pack((latents - mean) / deviation)
-
-
-def _plain(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    mean, deviation = _statistics(vae, latents)
-    return unpack(latents) * deviation + mean
-
-
-def _statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    mean, deviation = (
-        torch.tensor(part).view(1, -1, 1, 1).to(latents) for part in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    return mean, deviation
-
-
 def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, Any]:
     del config, name
     # pipelines count guidance from 0 here
@@ -99,9 +81,9 @@ KREA2 = Family(
     embed=_embed,
     ask=_ask,
     answer=_answer,
-    latents=_latents,
-    plain=_plain,
-    factor=lambda config: int(2 ** (len(config["temperal_downsample"]) + 1)),
+    latents=packed_whitened,
+    plain=packed_plain,
+    factor=film_factor,
     native=fixed_native,
     vae_channels=lambda config: int(config["in_channels"]) // 4,
     defaults=_defaults,

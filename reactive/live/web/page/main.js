@@ -238,6 +238,7 @@ function showMidi({possible, learning, chosen, map, access}) {
   byId("midi-learn").setAttribute("aria-pressed", learning);
   byId("midi-learn").textContent = learning ? "done" : "learn";
   byId("midi-forget").disabled = !count;
+  byId("midi-save").hidden = !count;
   byId("midi-state").textContent = !possible ? "This browser hears no MIDI on this page."
     : learning && chosen ? `Now move a knob or hit a pad for “${nameOf(document.querySelector(".chosen"))}”.`
     : learning ? `Choose a slider or a button${inputs.length ? "" : "; no MIDI input is connected yet"}.`
@@ -246,6 +247,8 @@ function showMidi({possible, learning, chosen, map, access}) {
 }
 byId("midi-learn").onclick = () => midi.learn();
 byId("midi-forget").onclick = () => midi.forget();
+byId("midi-save").onclick = () => { byId("midi-save").href = `data:application/toml;charset=utf-8,${encodeURIComponent(midi.text)}`; };
+byId("midi-file").onchange = ({target}) => { const [file] = target.files; target.value = ""; if (file) midi.take(file); };
 
 let quiet = 0;
 function say(text, good = false) {

@@ -1,6 +1,7 @@
 // A MIDI controller plays the page: any slider or button learns a knob, a pad or a key. What was learned stays in this browser.
 
 const KEPT = "reactive.midi";
+const MAX_BYTES = 64_000;
 const [NOTE_OFF, NOTE_ON, CONTROL, BEND] = [0x80, 0x90, 0xb0, 0xe0];
 
 export class Midi {
@@ -80,7 +81,9 @@ export class Midi {
     }
     const before = this.levels.get(source) ?? 0;
     this.levels.set(source, level);
-    if (this.map[source]) this.play(this.map[source], level, before);
+    // what came from a file is heard on every channel
+    const name = this.map[source] ?? this.map[source.replace(/ \d+\//, " */")];
+    if (name) this.play(name, level, before);
   }
 
   bind(source) {
@@ -90,6 +93,26 @@ export class Midi {
     this.save();
     this.say(`Learned: ${source} plays “${nameOf(find(this.chosen)) ?? this.chosen}”.`, true);
     this.choose(null);
+  }
+
+  // What was learned, as the file that `reactive preview --midi-map` and other browsers read.
+  get text() {
+    return fileText(this.map);
+  }
+
+  async take(file) {
+    try {
+      if (file.size > MAX_BYTES) throw new Error("it is larger than a file of MIDI controls");
+      const taken = readFile(await file.text());
+      this.map = {...this.map, ...taken};
+      this.save();
+      this.told(this);
+      const count = Object.keys(taken).length;
+      this.say(`${count} control${count > 1 ? "s" : ""} from ${file.name}.`, true);
+      if (this.possible) await this.connect();
+    } catch (problem) {
+      this.say(`${file.name} can't be used: ${problem.message}.`);
+    }
   }
 
   forget() {
@@ -126,6 +149,55 @@ export class Midi {
       this.say("The browser keeps nothing for this page, so what was learned lasts until it is closed.");
     }
   }
+}
+
+// Names of the page, and those of actions in files: "control-macro.storm" and "macro.storm", "loop-4" and "loop.4".
+const RENAMED = {black: "blackout", "song-next": "next-song", "song-previous": "previous-song"};
+const PLAIN = ["next", "play", "freeze", "hold", "crossfade", "tap", "one", "cue", "reset", "loop", "loop-in", "loop-out", "loop-off"];
+const NUMBERED = /^(phase|song|loop|cue|snapshot|store)-(\d{1,3})$/;
+
+export function actionOf(name) {
+  if (RENAMED[name]) return RENAMED[name];
+  if (name.startsWith("control-")) return name.slice("control-".length);
+  if (PLAIN.includes(name)) return name;
+  const numbered = NUMBERED.exec(name);
+  return numbered ? `${numbered[1]}.${numbered[2]}` : null;
+}
+
+function controlOf(action) {
+  const renamed = Object.entries(RENAMED).find(([, one]) => one === action)?.[0];
+  if (renamed) return renamed;
+  if (PLAIN.includes(action)) return action;
+  const numbered = NUMBERED.exec(action.replace(".", "-"));
+  return numbered && !action.startsWith("macro.") ? numbered[0] : `control-${action}`;
+}
+
+export function fileText(map) {
+  const tables = {cc: [], note: []}, others = [];
+  for (const [source, name] of Object.entries(map)) {
+    const found = /^(note|control) (?:\d+|\*)\/(\d+)$/.exec(source), action = actionOf(name);
+    if (found && action) tables[found[1] === "note" ? "note" : "cc"].push(`${found[2]} = ${JSON.stringify(action)}`);
+    else others.push(`# only in the browser where it was learned: ${source} = ${name}`);
+  }
+  const lines = ["# What a MIDI controller plays: controllers (cc) and notes, on any channel. `reactive preview --midi-map FILE` reads it."];
+  for (const [kind, entries] of Object.entries(tables)) if (entries.length) lines.push(`[${kind}]`, ...entries);
+  return `${[...lines, ...others].join("\n")}\n`;
+}
+
+// The lines of such a file; an error says which one is wrong.
+export function readFile(text) {
+  const map = {};
+  let kind = "";
+  for (const [number, line] of text.split(/\r?\n/).entries()) {
+    const plain = line.trim();
+    if (!plain || plain.startsWith("#") || /^port\s*=/.test(plain)) continue;
+    const table = /^\[(cc|note)\]\s*(?:#.*)?$/.exec(plain), entry = /^"?(\d{1,3})"?\s*=\s*"([^"\\]{1,64})"\s*(?:#.*)?$/.exec(plain);
+    if (table) kind = table[1];
+    else if (entry && kind && Number(entry[1]) < 128) map[`${kind === "note" ? "note" : "control"} */${Number(entry[1])}`] = controlOf(entry[2]);
+    else throw new Error(`line ${number + 1} is no controller, "1 = \"walk\"" below [cc] or [note]`);
+  }
+  if (!Object.keys(map).length) throw new Error("there are no controllers in it");
+  return map;
 }
 
 function find(name) {

@@ -1,15 +1,17 @@
-// The timeline: waveform, parts, phases, shots and prompts over the whole song, on one canvas. Only what is seen is drawn.
+// The timeline: waveform, parts, phases, shots and prompts over the whole song, on one canvas.
 
-import {colourOf} from "/page/lanes.js";
+import {LANES, lastBefore, paint, paintOver, placed} from "./studio-paint.js";
+import {Tiles} from "./studio-tiles.js";
 
-const FONT = "system-ui, \"DejaVu Sans\", sans-serif";
-const LANES = {ruler: [0, 22], wave: [22, 84], parts: [110, 22], phases: [136, 24], shots: [164, 64], prompts: [232, 84]};
 const NEAREST = 1.5;
+// for so long after a move the next one may follow: pictures come first, sharpness second
+const SETTLED_MS = 150;
 
 export class Timeline {
   constructor(canvas, {select, seek}) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", {alpha: false});
+    this.tiles = new Tiles((context, view) => paint(context, this.data, view));
     this.select = select;
     this.seek = seek;
     this.data = null;
@@ -17,6 +19,8 @@ export class Timeline {
     this.left = 0;
     this.span = 60;
     this.now = 0;
+    this.moved = -Infinity;
+    this.drawnSpan = 0;
     this.frames = [];
     new ResizeObserver(() => this.fit()).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), {passive: false});
@@ -33,20 +37,35 @@ export class Timeline {
     this.data = data;
     this.duration = data.song.duration;
     if (fresh) this.span = this.duration;
-    this.move(this.left, this.span);
+    this.place(this.left, this.span);
+    this.renew();
   }
 
   fit() {
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
-    this.ratio = ratio;
-    this.width = this.canvas.clientWidth;
-    this.height = this.canvas.clientHeight;
-    this.canvas.width = Math.max(1, Math.round(this.width * ratio));
-    this.canvas.height = Math.max(1, Math.round(this.height * ratio));
+    if (ratio !== this.ratio || this.canvas.clientWidth !== this.width || this.canvas.clientHeight !== this.height) {
+      this.ratio = ratio;
+      this.width = this.canvas.clientWidth;
+      this.height = this.canvas.clientHeight;
+      this.canvas.width = Math.max(1, Math.round(this.width * ratio));
+      this.canvas.height = Math.max(1, Math.round(this.height * ratio));
+      this.renew();
+    }
+    this.soon();
+  }
+
+  // What was painted of other data, or at another size, is forgotten.
+  renew() {
+    if (this.data && this.width) this.tiles.reset({duration: this.duration, width: this.width, height: this.height, ratio: this.ratio});
     this.soon();
   }
 
   move(left, span) {
+    this.moved = performance.now();
+    this.place(left, span);
+  }
+
+  place(left, span) {
     this.span = Math.min(Math.max(span, NEAREST), this.duration);
     this.left = Math.min(Math.max(left, 0), this.duration - this.span);
     this.soon();
@@ -135,123 +154,21 @@ export class Timeline {
   draw() {
     if (!this.data || !this.width) return;
     const began = performance.now(), {context, ratio, width, height} = this;
+    const view = {left: this.left, span: this.span, width, height}, zooming = this.drawnSpan !== this.span && began - this.moved < SETTLED_MS;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = "#12151a";
-    context.fillRect(0, 0, width, height);
-    this.drawRuler();
-    this.drawWave();
-    const {song, phases, phase, shots, fps, frames} = this.data;
-    this.runs(song.sections, (one) => one.start, (one) => one.end, LANES.parts, (one) => ["#1b2027", "#aeb7c2", one.name]);
-    if (phase) {
-      const end = (index) => (phase[index + 1]?.[0] ?? frames) / fps;
-      this.runs(phase, (one) => one[0] / fps, (one, index) => end(index), LANES.phases, (one) => [colourOf(one[1]), "#0b0d10", phases[one[1]]]);
-    }
-    if (shots) {
-      this.runs(shots, (one) => one.start, (one) => one.end, LANES.shots, (one, index) => [
-        index === this.chosen ? "#eba25b" : one.changed || one.locked ? "#3d4a3f" : "#262d36",
-        index === this.chosen ? "#14100b" : "#dfe3e8",
-        `${one.locked ? "🔒 " : ""}${one.name.split(" / ")[1] ?? one.name}`,
-      ], (one) => one.photo || one.grounds[0] || "");
-      this.runs(shots, (one) => one.start, (one) => one.end, LANES.prompts, (one, index) => [
-        index === this.chosen ? "#2c2519" : "#171b21", index === this.chosen ? "#f4d3b3" : "#aeb7c2", one.prompts[0] ?? "",
-      ], null, true);
-    }
+    if (this.left + this.span > this.duration) context.fillRect(0, 0, width, height);
+    const sharp = this.tiles.draw(context, view, {zooming, hurried: began - this.moved < SETTLED_MS});
+    this.drawnSpan = this.span;
+    paintOver(context, this.data, view, this.chosen);
     context.fillStyle = "#fff";
     context.fillRect(this.x(this.now) - 1, 0, 2, height);
     this.frames.push(performance.now() - began);
     if (this.frames.length > 600) this.frames.shift();
+    if (!sharp) this.soon();
   }
 
   x(time) {
-    return (time - this.left) / this.span * this.width;
+    return placed(this, time);
   }
-
-  drawRuler() {
-    const {context} = this, {bars} = this.data.song, right = this.left + this.span;
-    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300], step = steps.find((one) => one / this.span * this.width > 64) ?? 600;
-    context.font = `11px ${FONT}`;
-    context.textBaseline = "middle";
-    context.fillStyle = "#8791a0";
-    for (let at = Math.ceil(this.left / step) * step; at < right; at += step) {
-      context.fillText(`${Math.floor(at / 60)}:${String(at % 60).padStart(2, "0")}`, this.x(at) + 4, 11);
-      context.fillRect(this.x(at), 4, 1, 14);
-    }
-    const from = Math.max(0, lastBefore(bars, this.left)), wide = bars.length > 1 ? (bars[1] - bars[0]) / this.span * this.width : 0;
-    if (wide < 5) return;
-    context.fillStyle = "rgb(255 255 255 / .09)";
-    for (let index = from; index < bars.length && bars[index] < right; index++) context.fillRect(this.x(bars[index]), 22, 1, this.height - 22);
-  }
-
-  drawWave() {
-    const {context, width} = this, {peaks, loudness, duration} = this.data.song, [top, tall] = LANES.wave;
-    const scale = peaks.length / duration, middle = top + tall / 2, step = 2;
-    for (let px = 0; px < width; px += step) {
-      const from = (this.left + px / width * this.span) * scale, to = (this.left + (px + step) / width * this.span) * scale;
-      let peak = 0, loud = 0;
-      for (let index = Math.floor(from); index <= Math.floor(to); index++) {
-        peak = Math.max(peak, peaks[index] ?? 0);
-        loud = Math.max(loud, loudness[index] ?? 0);
-      }
-      const mix = (a, b) => Math.round(a + (b - a) * loud);
-      context.fillStyle = `rgb(${mix(70, 240)} ${mix(98, 166)} ${mix(132, 92)})`;
-      const reach = Math.max(0.5, peak * (tall / 2 - 5));
-      context.fillRect(px, middle - reach, step - 0.5, 2 * reach);
-    }
-  }
-
-  runs(list, start, end, [top, tall], look, below, wrapped) {
-    const {context} = this, right = this.left + this.span;
-    let index = 0, high = list.length - 1;
-    while (index < high) {
-      const half = (index + high + 1) >> 1;
-      if (start(list[half]) <= this.left) index = half; else high = half - 1;
-    }
-    context.font = `12px ${FONT}`;
-    context.textBaseline = "middle";
-    let drawn = -1;
-    for (; index < list.length && start(list[index]) < right; index++) {
-      const x = Math.max(this.x(start(list[index])), -4), to = Math.min(this.x(end(list[index], index)), this.width + 4);
-      // what is narrower than a pixel is not drawn over and over
-      if (to - drawn < 1 && index !== this.chosen) continue;
-      drawn = to;
-      const [fill, ink, text] = look(list[index], index), wide = Math.max(to - x - 1, 1);
-      context.fillStyle = fill;
-      if (wide > 8) { context.beginPath(); context.roundRect(x, top, wide, tall, 4); context.fill(); } else context.fillRect(x, top, wide, tall);
-      if (wide < 30 || !text) continue;
-      context.save();
-      context.beginPath();
-      context.rect(x, top, wide - 4, tall);
-      context.clip();
-      context.fillStyle = ink;
-      if (wrapped && wide > 70) this.wrap(text, x + 7, top + 14, wide - 14, Math.floor((tall - 8) / 16));
-      else context.fillText(text, x + 7, below ? top + 20 : top + tall / 2 + 0.5);
-      const more = below?.(list[index]);
-      if (more) { context.globalAlpha = 0.65; context.fillText(more, x + 7, top + 44); }
-      context.restore();
-    }
-  }
-
-  wrap(text, x, y, wide, most) {
-    const {context} = this;
-    let rest = "", row = 0;
-    for (const word of text.split(" ")) {
-      const longer = rest ? `${rest} ${word}` : word;
-      if (rest && longer.length * 6.3 > wide) {
-        context.fillText(rest, x, y + 16 * row++);
-        if (row >= most) return;
-        rest = word;
-      } else rest = longer;
-    }
-    context.fillText(rest, x, y + 16 * row);
-  }
-}
-
-// The last entry that begins at or before a time; entries are times, or have a start.
-function lastBefore(list, time) {
-  let low = 0, high = list.length - 1;
-  while (low < high) {
-    const half = (low + high + 1) >> 1, at = list[half].start ?? list[half];
-    if (at <= time) low = half; else high = half - 1;
-  }
-  return low;
 }

@@ -1,6 +1,6 @@
 // The song as it is heard: play, seek, and a click on every beat, so that the grid can be judged by ear.
 
-import {clock} from "/page/studio-api.js";
+import {clock} from "./studio-api.js";
 
 const byId = (id) => document.getElementById(id);
 const SHAPES = {false: "M7 4.5v15l13-7.5z", true: "M7 5h3.6v14H7zM13.4 5H17v14h-3.6z"};

@@ -1,6 +1,6 @@
 // Renders: what to make, how long it will take, the queue, and finished clips in plain words.
 
-import {Refused, clock, post} from "/page/studio-api.js";
+import {Refused, clock, post} from "./studio-api.js";
 
 const byId = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => { const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made; };
@@ -24,6 +24,30 @@ export function judged({score, flashes, safe}) {
   return `It ${follows}, ${dead}, ${safe ? "and passes the flash limits" : `but flashes too much: ${flashes}`}.`;
 }
 
+const PLACES = {youtube: "YouTube", "4k": "YouTube in 4K", tiktok: "TikTok", reels: "Reels", story: "Story", square: "Square", canvas: "Canvas", stage: "Stage"};
+
+function shaped({size: [width, height]}) {
+  return width > height ? "16:9" : width < height ? "9:16" : "1:1";
+}
+
+// A place that clips are made for, in words.
+export function described({about, size, fps, longest, loop}) {
+  const most = !longest || longest > 3600 ? "" : `, at most ${longest < 90 ? `${longest} s` : `${Math.round(longest / 60)} minutes`}`;
+  return `${about}: ${size.join(" × ")}, ${fps} frames a second${loop ? "" : most}.`;
+}
+
+// Several clips, one after the other.
+export function summed(all) {
+  const add = (name) => all.reduce((sum, one) => sum + one[name], 0), known = all.every(({seconds}) => seconds !== null), bytes = add("bytes");
+  return {seconds: known ? add("seconds") : null, measured: all.every(({measured}) => measured), length: add("length"), bytes, free: all[0].free, fits: bytes < all[0].free};
+}
+
+// Time and space, before anything is made.
+export function expected({seconds, measured, length, bytes, free, fits}) {
+  const time = seconds === null ? `How long ${clock(length)} of clip take with this model is known after the first frames` : `Takes ${measured ? "" : "perhaps "}${span(seconds)} here for ${clock(length)} of clip`;
+  return `${time}; needs ${room(bytes)} of ${room(free)} that are free${fits ? "" : ", which is too much"}.`;
+}
+
 export class RenderPage {
   constructor(attempt, studio) {
     this.attempt = attempt;
@@ -34,11 +58,28 @@ export class RenderPage {
     form.onsubmit = (event) => { event.preventDefault(); this.begin(); };
   }
 
-  settings() {
+  // Shown: the places that clips are made for are asked for once.
+  async open() {
+    this.estimate();
+    if (this.places) return;
+    this.places = await fetch("/places").then((answer) => answer.json());
+    byId("places").replaceChildren(...this.places.map(({name, about}) => {
+      const box = make("input", {type: "checkbox", name: "place", value: name});
+      return make("label", {title: about}, box, make("span", {}, PLACES[name] ?? name, " ", make("small", {textContent: shaped(this.places.find((one) => one.name === name))})));
+    }));
+  }
+
+  chosen() {
+    const names = new FormData(byId("render-form")).getAll("place");
+    return (this.places ?? []).filter(({name}) => names.includes(name));
+  }
+
+  // One clip: where it goes, or none of these places.
+  settings(place = "") {
     const form = new FormData(byId("render-form")), part = form.get("part");
     return {
       start: part === "try" ? Number(byId("from").value) : 0, duration: part === "try" ? 10 : null, size: form.get("size"),
-      also: form.getAll("also"), crf: Number(form.get("crf")), flash_safe: byId("flash-safe").checked, model: byId("model").value.trim() || "ember",
+      place, also: form.getAll("also"), crf: Number(form.get("crf")), flash_safe: byId("flash-safe").checked, model: byId("model").value.trim() || "ember",
     };
   }
 
@@ -46,6 +87,10 @@ export class RenderPage {
     const song = this.studio().lanes?.song;
     byId("from-part").hidden = new FormData(byId("render-form")).get("part") !== "try" || !song || song.duration <= 10;
     if (song) byId("from").max = Math.max(0, song.duration - 10).toFixed(1);
+    const places = this.chosen();
+    for (const id of ["size-part", "also-part"]) byId(id).hidden = places.length > 0;
+    byId("places-words").hidden = !places.length;
+    byId("places-words").textContent = places.map(described).join("\n");
     byId("from-value").textContent = clock(Number(byId("from").value));
     byId("begin").disabled = !song;
     if (!song) { byId("estimate").textContent = "Drop a song first: step 1."; return; }
@@ -54,16 +99,24 @@ export class RenderPage {
   }
 
   async ask() {
-    const told = await post("/estimate", {settings: this.settings()}).catch((problem) => problem);
-    if (told instanceof Refused) { byId("estimate").textContent = told.message; return; }
-    byId("estimate").textContent = `${told.measured ? "Takes" : "Takes perhaps"} ${span(told.seconds)} here for ${clock(told.length)} of clip, and needs ${room(told.bytes)} of ${room(told.free)} that are free.`;
-    byId("begin").disabled = !told.fits;
+    const asked = this.asked = {}, places = this.chosen().map(({name}) => name);
+    const told = await Promise.all((places.length ? places : [""]).map((place) => post("/estimate", {settings: this.settings(place)}))).catch((problem) => problem);
+    if (asked !== this.asked) return;
+    if (told instanceof Refused) { byId("estimate").textContent = told.message; byId("begin").disabled = true; return; }
+    if (told instanceof Error) return;
+    const all = summed(told);
+    byId("estimate").textContent = expected(all);
+    byId("begin").disabled = !all.fits;
   }
 
   async begin() {
-    byId("begin").disabled = true;
-    const begun = await this.attempt(post("/render", {what: "start", settings: this.settings()}));
-    byId("begin").disabled = false;
+    // a disabled button would lose the focus
+    if (this.beginning) return;
+    this.beginning = true;
+    const places = this.chosen().map(({name}) => name);
+    let begun = true;
+    for (const place of places.length ? places : [""]) begun = begun && await this.attempt(post("/render", {what: "start", settings: this.settings(place)}));
+    this.beginning = false;
     if (begun) setTimeout(() => byId("renders").scrollIntoView({block: "nearest", behavior: "smooth"}), 300);
   }
 
@@ -94,9 +147,12 @@ export class RenderPage {
     const ask = (what, text = what) => { const button = make("button", {textContent: text}); button.onclick = () => this.attempt(post("/render", {what, id})); buttons.append(button); };
     const link = (href, text, first) => buttons.append(make("a", {href: `${href}?download`, textContent: text, className: first ? "link first" : "link"}));
     if (state === "done") {
-      const video = make("video", {src: `${path}/clip`, controls: true, preload: "none", playsInline: true});
-      if (render.poster) video.poster = `${path}/poster`;
-      frame.append(video);
+      // browsers play no ProRes
+      if (name.endsWith(".mov")) { if (render.poster) frame.append(make("img", {src: `${path}/poster`, alt: ""})); } else {
+        const video = make("video", {src: `${path}/clip`, controls: true, preload: "none", playsInline: true});
+        if (render.poster) video.poster = `${path}/poster`;
+        frame.append(video);
+      }
       const {clip} = render.result;
       words.append(make("p", {textContent: `${clock(clip.duration)}, ${clip.size}, ${room(render.bytes)}`}), make("p", {textContent: judged(render.result)}));
       link(`${path}/clip`, "download", true);

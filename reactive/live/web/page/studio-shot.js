@@ -1,12 +1,14 @@
 // One shot under the timeline: what it shows, its seed and photograph, when it begins, and whether it stays.
 
-import {clock} from "/page/studio-api.js";
+import {clock} from "./studio-api.js";
 
 const byId = (id) => document.getElementById(id);
 
 export class ShotCard {
-  constructor(act) {
+  // `part` names the part of the song at a time.
+  constructor(act, part) {
     this.act = act;
+    this.part = part;
     this.shot = null;
     this.photos = [];
     const prompt = byId("shot-prompt");
@@ -36,6 +38,8 @@ export class ShotCard {
 
   apply() {
     const text = byId("shot-prompt").value.trim();
+    // a disabled button would lose the focus
+    if (document.activeElement === byId("shot-apply")) byId("shot-prompt").focus();
     byId("shot-apply").disabled = true;
     if (text !== this.shot.prompts[0]) this.change({prompt: text});
   }
@@ -55,7 +59,7 @@ export class ShotCard {
     byId("shot-part").hidden = !shot;
     if (!shot) return;
     byId("shot-name").textContent = shot.name;
-    byId("shot-when").textContent = `${clock(shot.start)} to ${clock(shot.end)}, ${(shot.end - shot.start).toFixed(1)} s`;
+    byId("shot-when").textContent = `${this.part(shot.start)} · ${clock(shot.start)} to ${clock(shot.end)}, ${(shot.end - shot.start).toFixed(1)} s`;
     const mark = shot.locked ? "locked" : shot.changed ? "changed" : "";
     byId("shot-mark").textContent = mark;
     byId("shot-mark").hidden = !mark;

@@ -1,12 +1,14 @@
 // The studio's page: five steps, each a place where something can be dropped, chosen, changed or begun.
 
-import {Connection} from "/page/connection.js";
-import {GridBar} from "/page/gridbar.js";
-import {Refused, clock, command, dropPlace, post, saw, upload} from "/page/studio-api.js";
-import {Listening} from "/page/studio-listening.js";
-import {Timeline} from "/page/studio-lanes.js";
-import {RenderPage} from "/page/studio-render.js";
-import {ShotCard} from "/page/studio-shot.js";
+import {Connection} from "./connection.js";
+import {GridBar} from "./gridbar.js";
+import {Refused, clock, command, dropPlace, post, saw, upload} from "./studio-api.js";
+import {Listening} from "./studio-listening.js";
+import {Timeline} from "./studio-lanes.js";
+import {Knobs} from "./studio-knobs.js";
+import {Player} from "./studio-player.js";
+import {RenderPage} from "./studio-render.js";
+import {ShotCard} from "./studio-shot.js";
 
 const byId = (id) => document.getElementById(id);
 const STEPS = ["start", "choose", "feed", "timeline", "render"];
@@ -36,9 +38,23 @@ function go(step, focus = false) {
   if (step === "choose") showPresets();
   if (step === "feed") showLibrary();
   if (step === "timeline") timeline.fit();
-  if (step === "render") renderPage.estimate();
+  if (step === "render") renderPage.open();
   document.querySelector("main").scrollTop = 0;
+  showOnward();
 }
+
+// The button to the next step, always at the same place.
+const ONWARD = {start: "Choose how it looks ›", choose: "Feed in your pictures ›", feed: "Look at the timeline ›", timeline: "Make the clip ›"};
+function showOnward() {
+  const {step, state, lanes} = studio, pictures = (state?.photos.length ?? 0) + (state?.films.length ?? 0);
+  byId("onward").hidden = !ONWARD[step] || !lanes?.song;
+  // over the lanes it would be in the way
+  byId("onward").classList.toggle("flows", step === "timeline");
+  byId("next").textContent = ONWARD[step] ?? "";
+  const preset = presets?.find(({name}) => name === state?.preset)?.title;
+  byId("onward-words").textContent = {choose: preset ? `“${preset}” is chosen.` : "", feed: pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"} fed in.` : ""}[step] ?? "";
+}
+byId("next").onclick = () => go(STEPS[STEPS.indexOf(studio.step) + 1], true);
 for (const [number, name] of STEPS.entries()) {
   const tab = byId(`tab-${name}`);
   tab.onclick = () => go(name);
@@ -47,7 +63,6 @@ for (const [number, name] of STEPS.entries()) {
     if (to !== undefined && STEPS[to]) go(STEPS[to], true);
   };
 }
-byId("to-choose").onclick = () => go("choose", true);
 
 // -- the song ---------------------------------------------------------------------------------------------------------
 const listening = new Listening();
@@ -69,9 +84,11 @@ function showSong() {
   byId("song-drop-title").textContent = has ? "Drop another song to replace it" : "Drop your song here";
   byId("song-drop-words").hidden = has;
   byId("hearing").hidden = !state?.doing;
-  byId("hearing-text").textContent = state?.doing ? `${state.doing} …` : "";
+  showWork();
   byId("working").textContent = state?.doing && studio.step !== "start" ? `${state.doing} …` : "";
   byId("heard").hidden = !song;
+  showOnward();
+  showTimeline();
   byId("title").textContent = song?.title ?? state?.folder ?? "reactive";
   for (const [name, done] of [["start", Boolean(song)], ["choose", Boolean(song && studio.chose)], ["feed", Boolean(state?.photos.length || state?.films.length)]]) byId(`tab-${name}`).classList.toggle("done", done);
   if (!song) return;
@@ -83,8 +100,28 @@ function showSong() {
   gridBar.update(song.grid);
 }
 
+// What stands in the timeline's place before there is one.
+function showTimeline() {
+  const {state, lanes} = studio, ready = Boolean(lanes?.shots), song = Boolean(state?.song);
+  for (const id of ["timeline-bar", "lanes", "shot"]) byId(id).hidden = !ready;
+  byId("timeline-empty").hidden = ready;
+  byId("timeline-why").textContent = state?.doing ? `${state.doing} …` : song ? "This preset can't be used with the song. Choose another one." : "The whole song stands here, with its shots and prompts, once it is dropped.";
+  byId("timeline-start").textContent = song ? "Choose how it looks ›" : "Drop a song ›";
+  byId("timeline-start").hidden = Boolean(state?.doing);
+  if (ready && studio.step === "timeline") timeline.fit();
+}
+byId("timeline-start").onclick = () => go(studio.state?.song ? "choose" : "start", true);
+
+// What is being done, and for how long: hearing a long song takes a while.
+function showWork() {
+  const {doing, passed = 0, at = 0} = studio.state ?? {}, seconds = Math.floor(passed + (performance.now() - at) / 1000);
+  byId("hearing-text").textContent = doing ? `${doing} …${seconds > 2 ? ` ${seconds} s` : ""}` : "";
+}
+setInterval(() => { if (studio.state?.doing) showWork(); }, 1000);
+
 // -- presets ----------------------------------------------------------------------------------------------------------
 let presets = null;
+const knobs = new Knobs(byId("knobs"), (macros) => act("settings", {settings: {macros}}));
 async function showPresets(fresh = false) {
   if (!presets || fresh) presets = await fetch("/presets").then((answer) => answer.json());
   byId("presets").replaceChildren(...presets.map((preset) => {
@@ -107,6 +144,8 @@ async function showPresets(fresh = false) {
   markPreset();
 }
 function markPreset() {
+  knobs.show(presets?.find(({name}) => name === studio.state?.preset), studio.state?.settings.macros ?? {});
+  showOnward();
   for (const button of byId("presets").children) button.setAttribute("aria-selected", button.dataset.name === studio.state?.preset);
 }
 byId("presets").onkeydown = (event) => {
@@ -183,7 +222,7 @@ async function showLibrary() {
 }
 
 // -- timeline ---------------------------------------------------------------------------------------------------------
-const card = new ShotCard(act);
+const card = new ShotCard(act, (time) => studio.lanes?.song.sections.findLast(({start}) => start <= time + 0.05)?.name ?? "");
 const timeline = new Timeline(byId("lanes"), {select: (shot) => card.show(shot), seek: (time) => listening.seek(time)});
 byId("zoom-in").onclick = () => timeline.zoom(0.6);
 byId("zoom-out").onclick = () => timeline.zoom(1 / 0.6);
@@ -197,17 +236,7 @@ byId("lanes").onkeydown = (event) => {
   const does = event.ctrlKey || event.metaKey ? null : keys[event.key];
   if (does) { event.preventDefault(); does(); }
 };
-byId("open-preview").onclick = async () => {
-  const button = byId("open-preview");
-  button.disabled = true;
-  tell("The preview is loading its model; it opens in a window of its own.", true);
-  const opened = await attempt(post("/preview", {}));
-  button.disabled = false;
-  if (!opened) return;
-  tell("");
-  const there = window.open(opened.url, "reactive-preview");
-  if (!there) tell("The browser held the window back: allow windows for this page, then try again.");
-};
+const player = new Player(attempt, tell, listening);
 
 // -- everything that comes from the server ------------------------------------------------------------------------------
 const renderPage = new RenderPage(attempt, () => studio);
@@ -235,7 +264,7 @@ async function refresh() {
 }
 
 connection.on("project", (state) => {
-  studio.state = state;
+  studio.state = {...state, at: performance.now()};
   saw(state.revision);
   byId("undo").disabled = !state.undo;
   byId("redo").disabled = !state.redo;
