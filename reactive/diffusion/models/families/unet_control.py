@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
 
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families.family import Control, FamilyModel
@@ -32,26 +31,6 @@ UNION = {
 _SAME = ("cross_attention_dim", "in_channels", "block_out_channels")
 
 
-class MaskedTexts(AttnProcessor2_0):
-    """Attention to texts of which some tokens do not count; control networks of diffusers take no such mask."""
-
-    def __call__(  # type: ignore[override]
-        self,
-        attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
-        attention_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return what a layer attends to: texts [n, tokens, width], or these with a mask, bool [n, tokens]."""
-        texts, mask = encoder_hidden_states, attention_mask
-        if isinstance(texts, tuple):
-            texts, counted = texts
-            # as a U-Net makes it of its own mask
-            mask = ((1 - counted.to(texts.dtype)) * -10000.0).unsqueeze(1)
-        output: torch.Tensor = super().__call__(attn, hidden_states, texts, mask)
-        return output
-
-
 def misfit(config: Any, control: Config, kind: str) -> str:
     """Return what does not fit of a control network's configuration; see `Control.misfit`."""
     types = control.get("num_control_type")
@@ -72,6 +51,9 @@ def prepare(network: Any) -> None:
     network.controlnet_cond_embedding = torch.nn.Identity()
     network.swapped = network.config.controlnet_conditioning_channel_order == "bgr"
     network.register_to_config(controlnet_conditioning_channel_order="rgb")
+    # only control networks need it, and with it all of diffusers
+    from reactive.diffusion.models.families.masked_texts import MaskedTexts
+
     masked = MaskedTexts()  # type: ignore[no-untyped-call]
     network.set_attn_processor(
         {
