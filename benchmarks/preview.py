@@ -2,10 +2,13 @@
 
     python -m benchmarks preview [--model ember] [--seconds 60] [--song FILE] [--threads N] [--no-browser]
     python -m benchmarks preview --soak 15 [--busy 4]
+    python -m benchmarks preview --evening 10
 
 Needs the extras [preview] and [test]; the page needs Chromium and its driver. `--soak MINUTES` plays in Chromium with other
 processes at full load and an edit every 10 s, and prints the longest standstill and the server's memory; with `--no-browser`
-it prints only the memory, with seeks, edits and clients that disconnect.
+it prints only the memory, with seeks, edits and clients that disconnect. `--evening MINUTES` plays a set list of four songs
+at six times its speed, without a browser, with an edit every five seconds, and prints the memory at the end of each song: 10
+minutes are an hour of music.
 """
 
 from __future__ import annotations
@@ -105,6 +108,42 @@ def soaked(url: str, process: int, minutes: float) -> None:
         bar("memory growth from the middle third to the last", last - middle, "MB", most=MAX_GROWTH)
 
 
+def soaked_evening(url: str, process: int, minutes: float) -> None:
+    """Print the server's memory at the end of each song, and whether it stays constant."""
+    from benchmarks.preview_clients import evening
+
+    print(f"{'of music':>8}{'MB':>10}{'pictures':>10}")
+
+    def report(passed: float, mb: float, pictures: int) -> None:
+        print(f"{passed:8.1f}{mb:10.1f}{pictures:10}", flush=True)
+
+    curve, songs, music = asyncio.run(evening(url, minutes, lambda: resident(process), report))
+    print(f"{songs} songs begun, {music:.0f} minutes of music")
+    third = len(curve) // 3
+    if third:
+        middle, last = (sorted(mb for _, mb in part)[third // 2] for part in (curve[third : 2 * third], curve[-third:]))
+        bar("memory growth from the middle third to the last", last - middle, "MB", most=MAX_GROWTH)
+
+
+def set_list(folder: Path) -> Path:
+    """Write a set list of four songs, and return its file."""
+    import soundfile
+
+    from benchmarks.first_light import RATE
+    from benchmarks.material import long_song
+    from benchmarks.preview_clients import SONGS
+
+    text = 'title = "Evening"\nending = "pictures"\n'
+    whole = long_song(100.0 + 20 * SONGS)
+    for number in range(SONGS):
+        samples = whole[20 * number * RATE :][: (80 + 20 * number) * RATE]
+        soundfile.write(folder / f"song {number}.wav", samples, RATE, subtype="PCM_16")
+        preset = ("loop-destroy", "drift", "warehouse", "forge")[number % 4]
+        text += f'\n[[song]]\nfile = "song {number}.wav"\npreset = "{preset}"\n'
+    (folder / "evening.toml").write_text(text)
+    return folder / "evening.toml"
+
+
 def soaked_page(url: str, folder: Path, process: int, minutes: float, others: int) -> None:
     """Print the longest standstill on a busy machine, and the growth of the server's memory."""
     from benchmarks.preview_soak import SETTLED, soak_page
@@ -143,14 +182,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="measure standstills and memory for this time")
+    parser.add_argument("--evening", type=float, metavar="MINUTES", help="measure memory over many songs for this time")
     parser.add_argument("--busy", type=int, default=4, help="with --soak: number of other busy processes")
     options = parser.parse_args(arguments)
     from tests.live.browser import chromium, previewing
 
     server_options = ("--model", options.model, "--preset", options.preset, "--threads", str(options.threads))
     with tempfile.TemporaryDirectory() as name:
-        song = options.song or _composed(Path(name) / "song.wav")
-        runs = ["soak"] if options.soak else ["clients", "page"]
+        song = set_list(Path(name)) if options.evening else options.song or _composed(Path(name) / "song.wav")
+        runs = ["evening"] if options.evening else ["soak"] if options.soak else ["clients", "page"]
         for what in runs:
             if what == "page" and (options.no_browser or chromium() is None):
                 print(
@@ -164,6 +204,8 @@ def main(arguments: list[str]) -> None:
                 before = resident(process.pid)
                 if what == "soak" and not options.no_browser and chromium() is not None:
                     soaked_page(url, folder, process.pid, options.soak, options.busy)
+                elif what == "evening":
+                    soaked_evening(url, process.pid, options.evening)
                 elif what == "soak":
                     soaked(url, process.pid, options.soak)
                 elif what == "page":

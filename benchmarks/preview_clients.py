@@ -18,6 +18,8 @@ from reactive.live.web.protocol import MAX_CREDIT, unpack_picture
 CLOCK_SECONDS = 0.1
 # pictures whose credit is returned in one message, as the page does once a screen refresh
 CREDIT_BATCH = 8
+# of an evening: songs of its list, and seconds of music that pass with each five that are played
+SONGS, SKIP = 4, 30.0
 
 
 @contextlib.asynccontextmanager
@@ -50,12 +52,15 @@ class Player:
         Pictures received.
     late
         Pictures that arrived after their time.
+    songs
+        Songs that were begun.
     """
 
     socket: aiohttp.ClientWebSocketResponse
     duration: float = math.inf
     pictures: int = 0
     late: int = 0
+    songs: int = 0
     revision: int = -1
     _request: int = 0
     _playing: bool = False
@@ -116,6 +121,7 @@ class Player:
     def _receive_json(self, data: dict[str, Any]) -> None:
         if data["t"] == "hello":
             self.duration = data["duration"]
+            self.songs += 1
         elif data["t"] == "epoch":
             self._epoch = max(self._epoch, data["epoch"])
             if data["n"] == self._request:
@@ -212,3 +218,40 @@ async def soak(
     ending.set()
     await vanishing
     return curve
+
+
+async def evening(
+    url: str, minutes: float, memory: Callable[[], float], report: Callable[[float, float, int], None]
+) -> tuple[list[tuple[float, float]], int, float]:
+    """Play a set list at several times its speed: five seconds of every thirty, an edit each, and the next song at an end.
+
+    Returns
+    -------
+    (minutes of music passed, MB) for each song, the number of songs, and the minutes of music.
+    """
+    curve: list[tuple[float, float]] = []
+    heard, turn = 0.0, 0
+    async with connected(url) as socket:
+        player = Player(socket)
+        await player.ready()
+        await player.go(0.0, playing=True)
+        began = time.monotonic()
+        while time.monotonic() - began < minutes * 60:
+            await player.play(5.0)
+            turn += 1
+            change = {"t": "change", "time": player.now, "kind": "control", "name": "seed", "value": turn % 5}
+            await socket.send_json(change)
+            # within a feedback shot a seek goes back to its start, so such a song takes longer
+            position = player.now + SKIP - 5.0
+            if position < player.duration - 1.0:
+                await player.go(position, playing=True)
+                continue
+            heard += player.duration
+            curve.append((heard / 60, memory()))
+            report(*curve[-1], player.pictures)
+            before = player.songs
+            await socket.send_json({"t": "act", "name": "next-song" if player.songs % SONGS else "song.0"})
+            while player.songs == before and time.monotonic() - began < minutes * 60 + 120:
+                await player.step()
+            await player.go(0.0, playing=True)
+    return curve, player.songs, heard / 60

@@ -37,7 +37,8 @@ def needs_table(name: str, size: tuple[int, int] | None = None, quant: str | Non
     Returns
     -------
     ``model``, ``size``, ``weights_gib`` by part, ``style_gib`` (what an adapter for pictures adds to the network, and what encoding
-    the pictures needs before the clip; None if there is no adapter), ``batches``: for each batch the GiB of network, of decoding at
+    the pictures needs before the clip; None if there is no adapter), ``control_gib`` (what one control network adds; None if there is
+    none), ``batches``: for each batch the GiB of network, of decoding at
     once and in slices of one; ``cards``: for each class of memory the batch and slices of ``--batch auto``, the GiB that they need,
     whether that fits, whether the text encoders embed on the card, and where it does not fit the largest ``smaller`` size that does
     (None: there is none); ``quantised``: for no quantisation and each kind of it the GiB of network and text encoders, and the
@@ -88,6 +89,7 @@ def needs_table(name: str, size: tuple[int, int] | None = None, quant: str | Non
             "text encoders": _gib(needs.text_bytes),
         },
         "style_gib": _style(name),
+        "control_gib": _control(name),
         "batches": batches,
         "cards": rows,
         "quantised": [
@@ -190,6 +192,14 @@ def _style(name: str) -> dict[str, float] | None:
         return None
     added = family.adapter_numbers(unloaded(family.parts[family.network], config))
     return {"network": _gib(_HALF * added), "encoding": _gib(_HALF * ENCODER_NUMBERS)}
+
+
+def _control(name: str) -> float | None:
+    folder, family, *_ = _described(name)
+    config = read_json(folder / family.network / "config.json", name)
+    if family.control is None:
+        return None
+    return _gib(_HALF * family.control.numbers(unloaded(family.parts[family.network], config)))
 
 
 def _bytes(kind: str, config: Config, quant: str = "", number: int = _HALF) -> int:

@@ -329,6 +329,13 @@ _WEIGHTS = (
         help="The adapter for --style: a name, or a .safetensors file with its image_encoder folder. Default: the usual one.",
     ),
     click.option(
+        "--control-model",
+        "control_models",
+        multiple=True,
+        metavar="KIND=NAME",
+        help="The network for a kind of --control: a name, a folder or a hub id, as depth=FOLDER. Default: the usual one.",
+    ),
+    click.option(
         "--quant",
         metavar="KIND",
         help="Store the model's weights in int8, fp8 or nf4, so that it fits a smaller card, or take its network from a .gguf file.",
@@ -341,6 +348,15 @@ style_option = click.option(
     metavar="FILE[:W]",
     help="A picture whose look the model takes on, and how strongly (0 to 2, usual 0.6; or an expression, as 0.3+0.5*build); may "
     "be repeated. The model needs an adapter: `reactive models pull ip-adapter`, or ip-adapter-xl.",
+)
+control_option = click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="KIND[:FILE][:W]",
+    help="Keep the shapes of a picture or film, and how strongly (0 to 2, usual 1; or an expression, as 0.4+0.6*drop): canny finds "
+    "edges, tile takes it as it is, depth, pose and others are ready pictures. Without a file: of what is fed in or lies beneath. "
+    "May be repeated. The model needs a control network: `reactive models pull control-canny`.",
 )
 _SAMPLING = (
     click.option(
@@ -406,6 +422,22 @@ def check_styles(options: Mapping[str, Any]) -> None:
         from reactive.preset.style import style_pictures
 
         style_pictures(options["styles"])
+
+
+def check_controls(options: Mapping[str, Any]) -> None:
+    """Refuse a control whose kind or weight is none, and a network without a kind."""
+    if options["controls"]:
+        from reactive.preset.control import control_pictures
+
+        control_pictures(options["controls"])
+    for text in options.get("control_models", ()):
+        kind, _, name = text.partition("=")
+        if not kind or not name:
+            from reactive.errors import SettingsError
+
+            raise SettingsError(
+                "is no kind with a network", where=f"--control-model {text}", remedy="write depth=FOLDER"
+            )
 
 
 shots_option = click.option(

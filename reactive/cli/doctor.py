@@ -56,6 +56,8 @@ def _table(needs: dict[str, Any]) -> str:
         steering = [
             f"pictures that steer the style (--style): {more:.2f} more, and {encoding:.2f} while they are encoded"
         ]
+    if needs["control_gib"]:
+        steering.append(f"shapes that are kept (--control): {needs['control_gib']:.2f} more for each control network")
     parts = ", ".join(f"{part} {size:.2f}" for part, size in needs["weights_gib"].items())
     stored = f", quantised by {printable(needs['quant'])}" if needs["quant"] else ""
     lines = [

@@ -18,7 +18,7 @@ def models() -> None:
 @models.command("list")
 @json_option
 def models_list(as_json: bool) -> None:
-    """List the models, LoRAs, small autoencoders and adapters that have a short name, and which of them are here.
+    """List the models, LoRAs, small autoencoders, adapters and control networks that have a short name, and which of them are here.
 
     \b
     Example:

@@ -15,8 +15,10 @@ from reactive.cli.common import (
     DEVICES_HELP,
     USAGE,
     background_option,
+    check_controls,
     check_loras,
     check_styles,
+    control_option,
     errors,
     fail,
     fit_option,
@@ -66,6 +68,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
 @weights_options
 @style_option
+@control_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: the model's own.")
 @sampling_options
 @click.option("--draft", is_flag=True, help="Half the size: faster, and different from the final clip.")
@@ -279,6 +282,7 @@ def _options(options: dict[str, Any]) -> Any:
 
     check_loras(options)
     check_styles(options)
+    check_controls(options)
     return PreviewOptions.of(
         preset=options["preset"],
         fps=frame_rate(options["fps"]),
@@ -289,6 +293,8 @@ def _options(options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        control_models=tuple(options["control_models"]),
+        controls=tuple(options["controls"]),
         quant=options["quant"],
         steps=options["steps"],
         sampler=options["sampler"],

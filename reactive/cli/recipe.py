@@ -26,6 +26,8 @@ BESIDE = (
     "vae",
     "adapter",
     "styles",
+    "controls",
+    "control_models",
     "quant",
     "overwrite",
     "as_json",
@@ -58,6 +60,7 @@ def check_beside() -> None:
 def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any) -> Any:
     """Make the clip that ``--recipe`` names again."""
     from reactive.media.safe import regular_file
+    from reactive.preset.control import split_control
     from reactive.preset.style import split_style
     from reactive.render.recipe import read_recipe
 
@@ -74,6 +77,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         *options["photos"],
         *options["videos"],
         *(Path(split_style(style)[0]) for style in options["styles"]),
+        *(Path(file) for text in options["controls"] if (file := split_control(text)[1])),
         *filter(None, (options["lyrics"], options["timeline"], options["logo"], options["lut"])),
         *([Path(options["quant"])] if options["quant"] else []),
         first.parent,
@@ -87,6 +91,7 @@ def repeat(song: str, output: Path | None, options: dict[str, Any], report: Any)
         model=options["model"] if chosen else None,
         vae=options["vae"],
         adapter=options["adapter"],
+        control_models=options["control_models"],
         loras=[Path(lora) for lora in options["loras"]],
         overwrite=options["overwrite"],
         progress=report,

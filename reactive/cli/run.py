@@ -20,8 +20,10 @@ from reactive.cli.common import (
     USAGE,
     Progress,
     background_option,
+    check_controls,
     check_loras,
     check_styles,
+    control_option,
     counted,
     errors,
     fit_option,
@@ -76,6 +78,7 @@ LEAST_TIMED = 96
 )
 @weights_options
 @style_option
+@control_option
 @click.option("--guidance", type=FloatOption(0, 50), help="How strongly prompts lead. Default: the model's own.")
 @click.option("--negative", default="", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
@@ -482,6 +485,7 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         )
     check_loras(options)
     check_styles(options)
+    check_controls(options)
     if options["timeline"] and options["take"]:
         raise OutputError("can't go with --timeline", where="--take", remedy="name one of the two")
     decided = bool(options["timeline"] or options["take"])
@@ -497,6 +501,8 @@ def settings_of(song: str, options: dict[str, Any]) -> Any:
         vae=options["vae"],
         adapter=options["adapter"],
         styles=tuple(options["styles"]),
+        control_models=tuple(options["control_models"]),
+        controls=tuple(options["controls"]),
         quant=options["quant"],
         guidance=options["guidance"],
         negative=options["negative"],

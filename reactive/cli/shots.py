@@ -15,8 +15,10 @@ from reactive.cli.common import (
     DEVICES_HELP,
     USAGE,
     Progress,
+    check_controls,
     check_loras,
     check_styles,
+    control_option,
     errors,
     fps_option,
     frame_rate,
@@ -75,6 +77,7 @@ from reactive.cli.numbers import IntOption
 @click.option("--model", default="ember", show_default=True, help="Imagines the contact sheet; as in `reactive run`.")
 @weights_options
 @style_option
+@control_option
 @click.option("--steps", type=IntOption(1, 200), help="Evaluations a picture. Default: what the model wants.")
 @sampling_options
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=DEVICES_HELP)
@@ -111,6 +114,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             knobs = parse_macros(options["macros"])
             check_loras(options)
             check_styles(options)
+            check_controls(options)
         preset = open_preset(options["preset"])
         words = open_lyrics_of(preset, options["lyrics"])
         wanted, lines = preset.preset, words.lines if words else ()
@@ -146,6 +150,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             macros=knobs,
             lyrics=lines,
             styles=options["styles"],
+            controls=options["controls"],
             loras=options["loras"],
         )
         before = apply_shots(decided, analysis, shot_edits).shots
@@ -174,6 +179,7 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
             click.echo(printable(note), err=True)
         if options["output"]:
             from reactive.media.fonts import missing_letters, no_font_for
+            from reactive.preset.control import split_control
             from reactive.preset.style import split_style
             from reactive.render.contact import contact_pictures, draw_sheet
 
@@ -190,6 +196,8 @@ def shots(song: str, as_json: bool, **options: Any) -> None:
                     vae=options["vae"],
                     adapter=options["adapter"],
                     styles=[Path(split_style(style)[0]) for style in options["styles"]],
+                    control_models=options["control_models"],
+                    controls=[Path(file) for text in options["controls"] if (file := split_control(text)[1])],
                     quant=options["quant"],
                     overrides=said,
                     device=options["device"],

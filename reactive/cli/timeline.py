@@ -14,6 +14,7 @@ from reactive.cli.common import (
     PHOTOS_UNSEEN,
     USAGE,
     check_varying,
+    control_option,
     counted,
     errors,
     fps_option,
@@ -47,6 +48,7 @@ FORMATS = ("deforum", "parseq", "csv", "otio", "midi", "srt")
 @macro_option
 @lyrics_option
 @style_option
+@control_option
 @video_options
 @shots_option
 @no_shots_option
@@ -84,6 +86,7 @@ def timeline(
     seed: int,
     photos: tuple[Path, ...],
     styles: tuple[str, ...],
+    controls: tuple[str, ...],
     loras: tuple[str, ...],
     macros: tuple[str, ...],
     lyrics: Path | None,
@@ -148,6 +151,7 @@ def timeline(
             macros=turned,
             lyrics=lines,
             styles=styles,
+            controls=controls,
             loras=loras,
         )
         if shots_path:

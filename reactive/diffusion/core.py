@@ -19,6 +19,7 @@ from reactive.diffusion.backend.parallel import BatchSplitter, part_count
 from reactive.diffusion.backend.transfer import stacked
 from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.control import ControlBank, ControlInput
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.sampling.sampling import sample
 
@@ -41,6 +42,8 @@ class FrameRequest:
         Whether the prompts mix along the arc between them.
     style
         The weight of each of the clip's reference pictures; empty for none.
+    controls
+        The weight and picture of each of the clip's controls; empty for none.
     loras
         The strength of each of the model's LoRAs whose strength changes; empty for 0.
     """
@@ -53,6 +56,7 @@ class FrameRequest:
     source: torch.Tensor | None = None
     slerp: bool = False
     style: tuple[float, ...] = ()
+    controls: tuple[ControlInput, ...] = ()
     loras: tuple[float, ...] = ()
 
 
@@ -73,6 +77,8 @@ class Core:
         How many pictures are encoded or decoded at once; 0: all of the batch.
     styles
         The clip's reference pictures; None if there are none.
+    controls
+        The clip's controls; None if there are none.
     """
 
     def __init__(
@@ -85,10 +91,12 @@ class Core:
         height: int,
         slices: int = 0,
         styles: StyleBank | None = None,
+        controls: ControlBank | None = None,
     ) -> None:
         self.model = model.at_size(width, height)
         self.bank = bank
         self.styles = styles
+        self.controls = controls
         self.batch = batch
         self.slices = slices
         self.width = width
@@ -163,11 +171,13 @@ class Core:
             conditioning = self.styles.beside(conditioning, shares)
             negative = self.styles.beside(negative, shares, empty=True)
         conditioning, negative = (replace(part.to(model.dtype), loras=loras) for part in (conditioning, negative))
+        size = (self.width, self.height)
+        steering = self.controls.inputs(model, [r.controls for r in padded], size) if self.controls else None
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 
         def denoise(latents: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-            return model.predict_x0_guided(latents, tau, conditioning, negative)
+            return model.predict_x0_guided(latents, tau, conditioning, negative, steering)
 
         return sample(model.sampling, denoise, strength, self._encoded(model, padded), noises)
 

@@ -30,6 +30,7 @@ def frame_request(scene: SceneInputs, frame: int, noises: int) -> FrameRequest:
         source=scene.picture(source, frame),
         slerp=bool(columns["slerp"][frame]),
         style=scene.style(frame),
+        controls=scene.controls(frame),
         loras=scene.loras(frame),
     )
     return morphed(scene, own, frame)

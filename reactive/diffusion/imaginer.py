@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.controls import ControlFile, ControlPictures, has_controls, subject_files
 from reactive.diffusion.core import Core
 from reactive.diffusion.frames import independent_frames
 from reactive.diffusion.grade import ColourTable, coloured
@@ -33,6 +34,7 @@ from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, OnTick, OpenShot, lane_frames, open_shot, step
 from reactive.diffusion.models.adapter import StyleBank
 from reactive.diffusion.models.conditioning import PromptBank
+from reactive.diffusion.models.control import ControlBank
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.motion.interpolate import sparse_frames
 from reactive.diffusion.scene import NO_SOURCES, MovingSource, Sources, load_sources, scene_inputs
@@ -83,6 +85,8 @@ class Imaginer:
         The grounds; frames that show one come in the grounds' size. They stay the caller's to close.
     styles
         The timeline's reference pictures; None: they count nowhere.
+    control
+        The timeline's pictures whose shapes are kept; None: they count nowhere. They stay the caller's to close.
 
     Raises
     ------
@@ -108,8 +112,10 @@ class Imaginer:
         lut: ColourTable | None = None,
         grounds: Grounds | None = None,
         styles: StyleBank | None = None,
+        control: ControlPictures | None = None,
     ) -> None:
         self.model = model
+        self.controls = ControlBank(model, control.kinds) if control else None
         self.styles = styles
         self.timeline = timeline
         self.size = size or model.native_size
@@ -127,7 +133,7 @@ class Imaginer:
         self.bank = bank
         self.core = self._core(batch)
         self.lane_core = self.core if lanes in (0, batch) else self._core(lanes)
-        self.scene = scene_inputs(timeline, self.core, sources.photos, sources.videos, pace=pace)
+        self.scene = scene_inputs(timeline, self.core, sources.photos, sources.videos, pace=pace, control=control)
 
     def _core(self, batch: int) -> Core:
         width, height = self.size
@@ -139,6 +145,7 @@ class Imaginer:
             height=height,
             slices=self.slices,
             styles=self.styles,
+            controls=self.controls,
         )
 
     @property
@@ -279,6 +286,8 @@ def open_imaginer(
     grounds: Sequence[GroundFile] = (),
     composed: tuple[int, int] | None = None,
     styles: Sequence[Path] = (),
+    controls: Sequence[ControlFile] = (),
+    folders: Sequence[Path] = (),
     background: tuple[int, int, int] = BLACK,
     only: Collection[int] | None = None,
     batch: int = 0,
@@ -301,6 +310,10 @@ def open_imaginer(
         The files that the timeline numbers as grounds, and the size of frames that show one. Default: `size`.
     styles
         The files of the timeline's reference pictures, in its order; none if they count nowhere.
+    controls
+        The files of the timeline's controls, as `controls.control_files` finds them.
+    folders
+        Folders of presets or timelines, which may hold grounds.
     background
         Red, green and blue, 0 to 255, that show where a picture is transparent.
     only
@@ -322,14 +335,20 @@ def open_imaginer(
     files = load_sources(
         photos, films, size=size, background=background, only=wanted - own.keys(), framing=timeline.framing
     )
-    beneath = None
+    beneath = control = None
     try:
         if grounds:
             beneath = Grounds(timeline, grounds, imagined=size, size=composed or size, background=background)
+        given = Sources(files.photos, {**files.videos, **own})
+        if has_controls(timeline):
+            subjects = grounds or subject_files(timeline, photos, films, folders)
+            control = ControlPictures(
+                timeline, controls, subjects, given.photos, given.videos, size=size, background=background
+            )
         yield Imaginer(
             model,
             timeline,
-            Sources(files.photos, {**files.videos, **own}),
+            given,
             size=size,
             batch=batch,
             lanes=lanes,
@@ -341,9 +360,12 @@ def open_imaginer(
             lut=lut,
             grounds=beneath,
             styles=load_styles(model, styles, background=background),
+            control=control,
         )
     finally:
         files.close()
+        if control is not None:
+            control.close()
         if beneath is not None:
             beneath.close()
 

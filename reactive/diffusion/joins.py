@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from reactive.diffusion.controls import between
 from reactive.diffusion.core import Core, FrameRequest
 from reactive.diffusion.sampling.noise import turned
 from reactive.diffusion.scene import SceneInputs
@@ -58,6 +59,7 @@ def next_shot_request(
         source=scene.picture(source, frame if position is None else position),
         slerp=bool(columns["slerp"][begin]),
         style=scene.style(begin),
+        controls=scene.controls(begin, frame if position is None else position),
         loras=scene.loras(begin),
     )
 
@@ -94,6 +96,7 @@ def morphed(scene: SceneInputs, own: FrameRequest, frame: int, position: int | F
         slerp=False,
         strength=own.strength + (other.strength - own.strength) * weight,
         style=tuple(a + (b - a) * weight for a, b in zip(own.style, other.style, strict=True)),
+        controls=tuple(between(own.controls, other.controls, weight)),
         loras=tuple(a + (b - a) * weight for a, b in zip(own.loras, other.loras, strict=True)),
         noises=tuple(turned(a, b, weight) for a, b in zip(own.noises, other.noises, strict=True)),
         # if only one has a source, the other's strength 1 hides it

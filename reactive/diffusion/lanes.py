@@ -275,6 +275,7 @@ def _tick_request(core: Core, scene: SceneInputs, lane: Lane, source: torch.Tens
         source=source,
         slerp=bool(columns["slerp"][frame]),
         style=scene.style(frame),
+        controls=scene.controls(frame, tick),
         loras=scene.loras(frame),
     )
     return morphed(scene, own, frame, tick)

@@ -50,8 +50,9 @@ class Palettes:
 
     def _request(self, prompt: int, frame: int) -> FrameRequest:
         noises = self.scene.noises(frame, self.core.noises_per_picture)
-        style, loras = self.scene.style(frame), self.scene.loras(frame)
-        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=style, loras=loras)
+        scene = self.scene
+        style, controls, loras = scene.style(frame), scene.controls(frame), scene.loras(frame)
+        return FrameRequest(prompt, prompt, 0.0, 1.0, noises, style=style, controls=controls, loras=loras)
 
 
 def keep_palette(

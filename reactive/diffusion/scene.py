@@ -11,15 +11,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from reactive.diffusion.calibration import pace_of
+from reactive.diffusion.controls import ControlPictures
 from reactive.diffusion.core import Core, from_bytes
+from reactive.diffusion.models.control import ControlInput
 from reactive.diffusion.sampling.noise import NoisePath, turned, walk_noises
 from reactive.errors import ModelError
+from reactive.sources.moving import MovingSource as MovingSource
 from reactive.sources.photo import load_photo
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time
@@ -27,22 +29,6 @@ from reactive.timeline.framing import COVER, Framing
 from reactive.timeline.loras import LORAS, loras_at
 from reactive.timeline.styles import styles_at
 from reactive.timeline.timeline import NO_SEED, Timeline
-
-
-class MovingSource(Protocol):
-    """Pictures that depend on the time of the song: a film, or frames of one's own."""
-
-    def at(self, seconds: Fraction) -> np.ndarray:
-        """Return the picture at a time of the song, uint8 [height, width, 3] at the imagine-size."""
-
-    def number_at(self, seconds: Fraction) -> int:
-        """Return the number of that picture; it falls when the source begins again."""
-
-    def picture(self, number: int) -> np.ndarray:
-        """Return the picture of a number, uint8 [height, width, 3]."""
-
-    def close(self) -> object:
-        """Close open files."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +127,8 @@ class SceneInputs:
         As in `Sources`.
     first
         The number that the timeline's first frame has in the song, if the timeline is part of a stream.
+    control
+        The pictures whose shapes are kept; None if there are none.
     lora_names
         The model's LoRAs whose strength changes.
     """
@@ -150,6 +138,7 @@ class SceneInputs:
     photos: Mapping[int, torch.Tensor]
     videos: Mapping[int, MovingSource] = field(default_factory=dict)
     first: int = 0
+    control: ControlPictures | None = None
     lora_names: tuple[str, ...] = ()
 
     def seconds(self, position: int | Fraction) -> Fraction:
@@ -173,6 +162,12 @@ class SceneInputs:
     def style(self, frame: int) -> tuple[float, ...]:
         """Return the weights of the reference pictures in a frame."""
         return styles_at(self.timeline.columns, frame, len(self.timeline.styles))
+
+    def controls(self, frame: int, position: int | Fraction | None = None) -> tuple[ControlInput, ...]:
+        """Return what the controls do to a frame; films are read at a position counted in frames, if it is not the frame."""
+        if self.control is None:
+            return ()
+        return self.control.at(frame, self.film_seconds(frame if position is None else position))
 
     def loras(self, frame: int) -> tuple[float, ...]:
         """Return the strengths in a frame of the model's LoRAs whose strength changes."""
@@ -200,6 +195,7 @@ def scene_inputs(
     videos: Mapping[int, MovingSource] | None = None,
     *,
     pace: float | None = None,
+    control: ControlPictures | None = None,
 ) -> SceneInputs:
     """Return the inputs of requests for a core's model and imagine-size.
 
@@ -209,6 +205,8 @@ def scene_inputs(
         As in `Sources`.
     pace
         The pace of the model's walk. Default: what is known or measured of the model.
+    control
+        The pictures whose shapes are kept.
 
     Raises
     ------
@@ -228,4 +226,4 @@ def scene_inputs(
         pace = pace_of(model, width=core.width, height=core.height)
     shape = (model.channels, core.height // model.vae_scale_factor, core.width // model.vae_scale_factor)
     noise = NoisePath(*shape, timeline.harmonics, pace=pace, device=model.device)
-    return SceneInputs(timeline, noise, photos, videos or {}, lora_names=names)
+    return SceneInputs(timeline, noise, photos, videos or {}, control=control, lora_names=names)

@@ -24,6 +24,7 @@ from reactive.preset.macros import macro_values
 from reactive.preset.schema import Film, Phase, Preset, parse_length
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_length, frame_time, frames_in
+from reactive.timeline.control_pictures import control_names
 from reactive.timeline.controls import CONTROLS, apply_controls, check_control
 from reactive.timeline.evaluate import ease, evaluate
 from reactive.timeline.knobs import with_knobs
@@ -55,6 +56,7 @@ def left_out(preset: Preset) -> tuple[str, ...]:
     uses = {
         "grounds under the pictures": preset.ground is not None or any(phase.ground for phase in preset.phase),
         "pictures that steer the style": bool(style_names(preset)),
+        "pictures whose shapes are kept": bool(control_names(preset)),
         "LoRAs": bool(lora_names(preset)),
         "pinned prompts": bool(preset.pin),
         "prompts from the song's words": "lyrics" in preset.model_fields_set,

@@ -17,6 +17,7 @@ import numpy as np
 from reactive.errors import TimelineError
 from reactive.live.conductor import Conductor, LiveFrame, left_out
 from reactive.live.latest_frame import LatestFrameRenderer
+from reactive.live.marks import LiveOwner, Marks, load_marks, save_marks
 from reactive.live.material import Studio
 from reactive.live.online_analysis import LiveSignals
 from reactive.live.quantise import QUANTISED, checked_unit
@@ -27,7 +28,7 @@ from reactive.preset.schema import Preset, parse_preset, read_preset
 from reactive.preset.vocabulary import MACRO
 from reactive.render.take import check_change
 from reactive.timeline.controls import CONTROLS
-from reactive.timeline.perform import Change
+from reactive.timeline.perform import Change, write_knobs
 
 log = logging.getLogger(__name__)
 LEVELS = ("rms", "low", "mid", "high", "kick", "onset", "energy.level", "phase.beat", "phase.bar")
@@ -93,6 +94,8 @@ class LiveSession:
         )
         self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
+        self._owner = LiveOwner(presets[0])
+        self.marks = load_marks(self._owner)
         # a unit of `QUANTISE`
         self.quantise = "off"
         self.row: LiveFrame | None = None
@@ -184,6 +187,7 @@ class LiveSession:
                 "macros": {f"{MACRO}{macro.name}": macro.description for macro in preset.macros},
                 **conductor.switches,
                 "quantise": self.quantise,
+                "snapshots": [one and one.name for one in self.marks.snapshots],
                 "waiting": [
                     {"kind": change.kind, "name": change.name, "value": change.value, "time": None}
                     for change, _ in conductor.waiting
@@ -230,12 +234,50 @@ class LiveSession:
             change: Change = check_change({**data, "time": 0.0})
         except (KeyError, TypeError, ValueError) as problem:
             raise TimelineError(str(problem), remedy="reload the page") from None
+        self._apply(change)
+
+    def _apply(self, change: Change) -> None:
         with self._lock:
             if self.quantise == "off" or change.kind not in QUANTISED:
                 self.conductor.change(change)
             else:
                 self.conductor.change_on(change, self.quantise)
             self.revision += 1
+
+    def store(self, number: int) -> None:
+        """Store where all knobs stand in a slot, from 1; it is kept for the preset that was given first.
+
+        Raises
+        ------
+        TimelineError
+            If there is no such slot, or it can't be written.
+        """
+        knobs = {name: float(value) for name, value in self.state()["controls"].items()}
+        self._keep(self.marks.stored(number, knobs))
+
+    def recall(self, number: int) -> None:
+        """Turn all knobs as a snapshot has them, now or on the next beat or bar.
+
+        Raises
+        ------
+        TimelineError
+            If the slot is empty.
+        """
+        self._apply(Change(0.0, "knobs", text=write_knobs(self.marks.snapshot(number).knobs)))
+
+    def rename(self, number: int, name: str | None) -> None:
+        """Rename a snapshot, or delete it if the name is None.
+
+        Raises
+        ------
+        TimelineError
+            If it is not there, the name is not one, or it can't be written.
+        """
+        self._keep(self.marks.renamed("snapshot", number, name))
+
+    def _keep(self, marks: Marks) -> None:
+        save_marks(self._owner, marks)
+        self.marks = marks
 
     def next_phase(self) -> None:
         """Start the next phase, now or on the next beat or bar."""

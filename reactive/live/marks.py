@@ -1,5 +1,7 @@
 """Cue points and snapshots of a song, kept beside it as ``<song>.cues.json`` (in the user's data folder where that can't be written).
 
+A live input has snapshots only, kept for each preset in that folder.
+
 A cue point is a named moment; a snapshot holds the values of all knobs. The file has the song's hash, so that of another song of
 the same name is neither read nor overwritten.
 """
@@ -8,20 +10,58 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reactive.errors import TimelineError
 from reactive.files import name_beside, write_text
 from reactive.jsonfile import parse_json
-from reactive.media.sound import Track
 
 SUFFIX = ".cues.json"
 MAX_CUES, MAX_SNAPSHOTS, MAX_KNOBS = 64, 8, 64
 LONGEST_NAME = 40
 MAX_BYTES = 256_000
+
+
+class Owner(Protocol):
+    """What marks belong to: a `reactive.media.sound.Track`, or a `LiveOwner`."""
+
+    @property
+    def path(self) -> Path:
+        """The file beside which they are kept."""
+
+    @property
+    def sha256(self) -> str:
+        """Its identity."""
+
+    def is_called(self, sha256: str, file_sha256: str) -> bool:
+        """Return whether that is its identity."""
+
+
+@dataclass(frozen=True)
+class LiveOwner:
+    """A preset that is played to a live input; its snapshots are kept in the user's data folder."""
+
+    preset: str
+
+    @property
+    def path(self) -> Path:
+        """A name in the folder of marks."""
+        return _folder() / f"live {re.sub(r'[^A-Za-z0-9_-]+', '-', self.preset)[-60:].strip('-') or 'preset'}"
+
+    @property
+    def sha256(self) -> str:
+        """The preset's name, as no song's hash can be."""
+        return f"live input with {self.preset}"
+
+    def is_called(self, sha256: str, file_sha256: str) -> bool:
+        """Return whether that is its identity."""
+        del file_sha256
+        return sha256 == self.sha256
 
 
 class Cue(BaseModel):
@@ -140,11 +180,15 @@ def marks_path(song: Path) -> Path:
     return song.with_name(name_beside(song.name, SUFFIX))
 
 
-def _places(track: Track) -> tuple[Path, Path]:
+def _folder() -> Path:
     import platformdirs
 
-    folder = os.environ.get("REACTIVE_DATA") or platformdirs.user_data_dir("reactive", appauthor=False)
-    return marks_path(track.path), Path(folder) / "cues" / f"{track.sha256}{SUFFIX}"
+    return Path(os.environ.get("REACTIVE_DATA") or platformdirs.user_data_dir("reactive", appauthor=False)) / "cues"
+
+
+def _places(owner: Owner) -> tuple[Path, ...]:
+    beside = marks_path(owner.path)
+    return (beside,) if isinstance(owner, LiveOwner) else (beside, _folder() / f"{owner.sha256}{SUFFIX}")
 
 
 def _read(path: Path) -> _File | None:
@@ -157,17 +201,17 @@ def _read(path: Path) -> _File | None:
         return None
 
 
-def load_marks(track: Track) -> Marks:
-    """Return a song's cue points and snapshots; none if they can't be read or are those of another song."""
-    for path in _places(track):
+def load_marks(owner: Owner) -> Marks:
+    """Return a song's cue points and snapshots, or a live input's; none if they can't be read or are those of another song."""
+    for path in _places(owner):
         found = _read(path)
-        if found is not None and track.is_called(found.song_sha256, ""):
+        if found is not None and owner.is_called(found.song_sha256, ""):
             empty = [None] * (MAX_SNAPSHOTS - len(found.snapshots))
             return Marks(_in_order(found.cues), (*found.snapshots, *empty))
     return Marks()
 
 
-def save_marks(track: Track, marks: Marks) -> Path:
+def save_marks(owner: Owner, marks: Marks) -> Path:
     """Write a song's cue points and snapshots and return the file.
 
     Raises
@@ -175,13 +219,13 @@ def save_marks(track: Track, marks: Marks) -> Path:
     TimelineError
         If they can't be written.
     """
-    data = _File(version=1, song_sha256=track.sha256, cues=list(marks.cues), snapshots=list(marks.snapshots))
+    data = _File(version=1, song_sha256=owner.sha256, cues=list(marks.cues), snapshots=list(marks.snapshots))
     text = json.dumps(data.model_dump(), indent=1, ensure_ascii=False) + "\n"
     problem: OSError | None = None
-    for path in _places(track):
+    for path in _places(owner):
         try:
             # what is there may be another song's, or written by hand
-            if path.exists() and ((there := _read(path)) is None or not track.is_called(there.song_sha256, "")):
+            if path.exists() and ((there := _read(path)) is None or not owner.is_called(there.song_sha256, "")):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
@@ -190,6 +234,6 @@ def save_marks(track: Track, marks: Marks) -> Path:
             problem = trouble
     raise TimelineError(
         f"can't be written ({problem.strerror if problem else 'another file is there'})",
-        where=str(marks_path(track.path)),
+        where=str(marks_path(owner.path)),
         remedy="make its folder writable, or move the file that is there",
     )

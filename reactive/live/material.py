@@ -16,6 +16,7 @@ from reactive.audio.analysis import Analysis
 from reactive.audio.cache import hear_once
 from reactive.audio.corrections import NO_CORRECTIONS, Corrections
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.controls import ControlPictures, control_files, has_controls, networks_of, subject_files
 from reactive.diffusion.grounds import Grounds, load_grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.models.adapter import StyleBank
@@ -32,7 +33,7 @@ from reactive.render.footage import footage_of
 from reactive.render.loras import with_loras
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
-from reactive.render.steering import with_adapter
+from reactive.render.steering import with_adapter, with_controls
 from reactive.timeline.films import Footage
 from reactive.timeline.timeline import Timeline
 
@@ -88,6 +89,7 @@ class SongMaterial(Studio):
     # folders of presets, which may hold grounds
     ground_folders: list[Path] = field(default_factory=list)
     _grounds: Grounds | None = None
+    _control: ControlPictures | None = None
     # encoded once for each choice of files
     _styles: dict[tuple[Path, ...], StyleBank] = field(default_factory=dict)
 
@@ -121,7 +123,27 @@ class SongMaterial(Studio):
             black=black,
             grounds=grounds,
             styles=self._style_bank(timeline),
+            control=self._control_pictures(timeline),
         )
+
+    def _control_pictures(self, timeline: Timeline) -> ControlPictures | None:
+        """Return a timeline's pictures whose shapes are kept; none if the model was loaded without control networks for them."""
+        if not has_controls(timeline) or not self.model.controls.keys() >= set(networks_of(timeline)):
+            return None
+        sources = self.options.sources
+        subjects = subject_files(timeline, sources.photos, sources.videos, self.ground_folders)
+        files = control_files(timeline, subjects, sources.control_paths, self.ground_folders)
+        self._control = ControlPictures(
+            timeline,
+            files,
+            subjects,
+            self.sources.photos,
+            self.sources.videos,
+            size=self.imagined,
+            background=parse_colour(sources.background, where="--background"),
+            like=self._control,
+        )
+        return self._control
 
     def _style_bank(self, timeline: Timeline) -> StyleBank | None:
         """Return a timeline's reference pictures; none if the model was loaded without an adapter."""
@@ -190,7 +212,8 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     device = choose_device(options.model.device)
     torch.set_num_threads(options.compute.threads or default_threads())
     say(f"loading {options.model.title}")
-    options = with_adapter(options, open_preset(options.preset).preset)
+    preset = open_preset(options.preset).preset
+    options = with_controls(with_adapter(options, preset), preset)
     model = options.model.changed(device=device).load()
     output, files = options.output, options.sources
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))

@@ -72,6 +72,7 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     """
     if (
         old.styles != new.styles
+        or old.controls != new.controls
         or old.loras != new.loras
         or old.frames != new.frames
         or old.harmonics != new.harmonics

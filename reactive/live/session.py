@@ -37,6 +37,7 @@ from reactive.live.quantise import (
 from reactive.live.save_preset import WARNING, edited_preset, is_own, plan_save, remaining_changes, remaining_macros
 from reactive.live.song import analysis_for_page, last_bars, timeline_for_page
 from reactive.preset.bundle import fork
+from reactive.preset.control import control_pictures, joined_control, split_control
 from reactive.preset.edit import write_over
 from reactive.preset.library import lyrics_of, names, open_preset
 from reactive.preset.lyrics import Line
@@ -140,6 +141,7 @@ class Session:
             picture_chooser(options.sources.photos, options.sources.videos),
             self.material.footage,
             style_pictures(options.sources.styles),
+            control_pictures(options.sources.controls),
             lora_strengths(options.model.loras),
         )
 
@@ -506,6 +508,10 @@ class Session:
             {name: lines for name, lines in self.lyrics.items() if lines},
             track.file_sha256,
             tuple(f"{Path(name).name}:{weight}" for name, weight in map(split_style, options.sources.styles)),
+            tuple(
+                joined_control(kind, Path(name).name, weight)
+                for kind, name, weight in map(split_control, options.sources.controls)
+            ),
             tuple(f"{lora.file}:{lora.strength}" for lora in lora_strengths(options.model.loras)),
         )
 

@@ -38,6 +38,7 @@ LIMITS: dict[str, Range] = {
     "ground.drift": (-1.0, 1.0),
     "ground.parallax": (-1.0, 1.0),
     "style_picture.weight": (0.0, 2.0),
+    "control.weight": (0.0, 2.0),
     "lora.strength": (-4.0, 4.0),
     "film.rate": (-8.0, 8.0),
     "film.jump": (-600.0, 600.0),
@@ -71,6 +72,8 @@ def _expressions(preset: Preset) -> Iterator[tuple[str, str, str]]:
                 yield head + name, name, text
         for picture in holder.style_picture or ():
             yield f"{head}style_picture.weight", "style_picture.weight", picture.weight
+        for control in holder.control or ():
+            yield f"{head}control.weight", "control.weight", control.weight
         for lora in holder.lora or ():
             yield f"{head}lora.strength", "lora.strength", lora.strength
         for table, part in (

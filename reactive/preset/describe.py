@@ -106,6 +106,8 @@ def _phase(preset: Preset, phase: Phase) -> list[str]:
         lines.append(f"  detail     {ground.detail}")
     pictures = preset.style_picture if phase.style_picture is None else phase.style_picture
     lines += [f"  style      {picture.file}, by {picture.weight}" for picture in pictures]
+    controls = preset.control if phase.control is None else phase.control
+    lines += [f"  control    {' of '.join(filter(None, (one.kind, one.file)))}, by {one.weight}" for one in controls]
     loras = preset.lora if phase.lora is None else phase.lora
     lines += [f"  lora       {lora.file}, by {lora.strength}" for lora in loras]
     order = f"{phase.order} by {phase.climb}" if phase.order == "ladder" else phase.order

@@ -22,6 +22,7 @@ TABLES = {
     "Source": ("`[phase.source]`", "phase.source."),
     "Ground": ("`[ground]` and `[phase.ground]`", "ground."),
     "StylePicture": ("`[[style_picture]]` and `[[phase.style_picture]]`", "style_picture."),
+    "ControlPicture": ("`[[control]]` and `[[phase.control]]`", "control."),
     "PresetLora": ("`[[lora]]` and `[[phase.lora]]`", "lora."),
     "Lens": ("`[lens]` and `[phase.lens]`", "lens."),
     "Camera": ("`[camera]` and `[phase.camera]`", "camera."),

@@ -54,6 +54,7 @@ __all__ = [
 MAX_BYTES = 2_000_000
 MAX_PROMPTS = 5000
 MAX_STYLE_PICTURES = 8
+MAX_CONTROL_PICTURES = 4
 MAX_LORAS = 4
 
 
@@ -231,6 +232,25 @@ class StylePicture(Strict):
     )
 
 
+class ControlPicture(Strict):
+    """A picture whose shapes the model keeps, by a control network (ControlNet)."""
+
+    kind: str = Field(
+        pattern="^[a-z][a-z0-9-]{0,31}$",
+        description="what the control network sees: `canny` edges, found in the picture; `tile` the picture as it is; "
+        "`edges`, `depth`, `pose` and others: ready pictures",
+    )
+    file: Text = Field(
+        "",
+        max_length=255,
+        description="a picture or film in the preset's folder; without one: what the phase feeds in or lays beneath, and for ready "
+        "pictures the file beside it that has the kind in its name, as `band.depth.png`",
+    )
+    weight: Expression = Field(
+        "1", description="how strongly shapes are kept, 0 not at all, 1 fully, at most 2: `0.4 + 0.6 * drop`"
+    )
+
+
 class PresetLora(Strict):
     """A LoRA whose strength may change with the music."""
 
@@ -278,6 +298,9 @@ class Phase(Strict):
     ground: Ground | None = Field(None, description="the ground in this phase, whole")
     style_picture: list[StylePicture] | None = Field(
         None, max_length=MAX_STYLE_PICTURES, description="the reference pictures in this phase, all of them"
+    )
+    control: list[ControlPicture] | None = Field(
+        None, max_length=MAX_CONTROL_PICTURES, description="what keeps shapes in this phase, all of it"
     )
     lora: list[PresetLora] | None = Field(
         None, max_length=MAX_LORAS, description="the LoRAs in this phase, all of them"
@@ -415,6 +438,11 @@ class Preset(Strict):
         [],
         max_length=MAX_STYLE_PICTURES,
         description="reference pictures in phases without a `style_picture` of their own; needs a model with an adapter",
+    )
+    control: list[ControlPicture] = Field(
+        [],
+        max_length=MAX_CONTROL_PICTURES,
+        description="what keeps shapes in phases without a `control` of their own; needs a model with control networks",
     )
     lora: list[PresetLora] = Field(
         [],
@@ -596,6 +624,18 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         yield PresetError(
             f"there are more than {MAX_STYLE_PICTURES} files in all its style_picture", remedy="use the same ones again"
         )
+    steering = [preset.control, *(phase.control or [] for phase in preset.phase)]
+    for here in steering:
+        told = [(control.kind, control.file) for control in here]
+        if again := next((one for one in told if told.count(one) > 1), None):
+            yield PresetError(
+                f'control.kind = "{again[0]}" is there twice', remedy="give it one weight, or another file"
+            )
+    if len({(control.kind, control.file) for held in steering for control in held}) > MAX_CONTROL_PICTURES:
+        yield PresetError(
+            f"there are more than {MAX_CONTROL_PICTURES} different tables in all its control",
+            remedy="use the same ones again",
+        )
     loras = [preset.lora, *(phase.lora or [] for phase in preset.phase)]
     for names in ([lora.file for lora in held] for held in loras):
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -609,6 +649,7 @@ def _loose_ends(preset: Preset) -> Iterator[PresetError]:
         ("overlay.logo", preset.overlay.logo),
         ("lut", preset.lut),
         *(("style_picture.file", picture.file) for picture in pictures),
+        *(("control.file", control.file) for held in steering for control in held),
         *(("lora.file", name) for name in sorted(lora_files)),
     ):
         if "\\" in file or (file and Path(file).name != file):
@@ -672,6 +713,7 @@ def _keys_beside(location: tuple[int | str, ...], tables: dict[str, type[BaseMod
         "colour": Colour,
         "title": Title,
         "style_picture": StylePicture,
+        "control": ControlPicture,
         "lora": PresetLora,
     }
     holder = next((part for part in reversed(location[:-1]) if isinstance(part, str)), None)

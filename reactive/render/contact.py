@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.controls import control_files, has_controls, networks_of, subject_files
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
@@ -55,6 +56,8 @@ def contact_pictures(
     vae: str | None = None,
     adapter: str | None = None,
     styles: Sequence[Path] = (),
+    control_models: Sequence[str] = (),
+    controls: Sequence[Path] = (),
     quant: str | None = None,
     overrides: Mapping[str, str] = NO_OVERRIDES,
     device: str = "auto",
@@ -71,6 +74,10 @@ def contact_pictures(
         Folders of presets that have grounds, reference pictures and LoRAs beside them.
     styles
         Reference pictures that are elsewhere.
+    control_models
+        Control networks, as `ModelSpec` has them; the usual ones where none is named.
+    controls
+        Pictures whose shapes are kept that are elsewhere.
     model, loras, vae, adapter, quant, steps, overrides, device
         As `load_model` has them.
 
@@ -84,10 +91,21 @@ def contact_pictures(
     torch.set_num_threads(threads or default_threads())
     if has_styles(timeline):
         adapter = adapter or AUTO
+    told = {text.partition("=")[0] for text in control_models}
+    wanted = dict.fromkeys(networks_of(timeline)) if has_controls(timeline) else {}
+    networks = [*control_models, *(kind for kind in wanted if kind not in told)]
     used = [name for name, column in zip(timeline.loras, LORAS, strict=False) if timeline.columns[column].any()]
     loras = named_loras(used, loras, folders)
     loaded = load_model(
-        model, device=place, steps=steps, loras=loras, vae=vae, adapter=adapter, quant=quant, overrides=overrides
+        model,
+        device=place,
+        steps=steps,
+        loras=loras,
+        vae=vae,
+        adapter=adapter,
+        controls=networks,
+        quant=quant,
+        overrides=overrides,
     )
     size = imagine_size(loaded.native_size, (16, 9))
     frames = np.array([telling_frame(shot) for shot in shots])
@@ -96,6 +114,9 @@ def contact_pictures(
     shown = set(timeline.columns["source"][frames].tolist())
     grounds = grounds_of(timeline, photos, videos, folders)
     files = style_files(timeline, styles, folders)
+    shapes = (
+        control_files(timeline, subject_files(timeline, photos, videos, folders), controls, folders) if wanted else ()
+    )
 
     def imagined(batch: int) -> dict[int, np.ndarray]:
         pictures: dict[int, np.ndarray] = {}
@@ -108,6 +129,8 @@ def contact_pictures(
             grounds=grounds,
             composed=output_size(size),
             styles=files,
+            controls=shapes,
+            folders=folders,
             only=shown,
             batch=batch,
             slices=shape.slices,

@@ -12,6 +12,7 @@ import numpy as np
 
 from reactive.audio.analysis import Analysis
 from reactive.errors import TimelineError
+from reactive.preset.control import control_pictures
 from reactive.preset.library import open_lyrics_of, open_preset
 from reactive.preset.lyrics import Line, open_lyrics
 from reactive.preset.schema import Preset
@@ -19,6 +20,7 @@ from reactive.preset.style import style_pictures
 from reactive.render.footage import Video, films_of, footage_of
 from reactive.sources.ground import picture_chooser
 from reactive.timeline.clock import as_fps, frame_count, frame_times
+from reactive.timeline.control_pictures import with_control_pictures
 from reactive.timeline.loras import lora_strengths, with_lora_strengths
 from reactive.timeline.styles import with_styles
 from reactive.timeline.timeline import Timeline, build_timeline
@@ -40,6 +42,7 @@ def decide(
     lyrics: str | os.PathLike[str] | Sequence[Line] | None = None,
     signals: Mapping[str, Curve] | None = None,
     styles: Sequence[str] = (),
+    controls: Sequence[str] = (),
     loras: Sequence[str] = (),
 ) -> Timeline:
     """Decide every frame of a song's clip.
@@ -66,6 +69,8 @@ def decide(
     styles
         Reference pictures in addition to the preset's own, each with an optional weight: ``cover.jpg:0.6``, or an expression in
         place of the number.
+    controls
+        Pictures whose shapes are kept in addition to the preset's own: ``canny:0.8``, ``depth:depth.png:0.3 + 0.5 * drop``.
     loras
         LoRAs in addition to the preset's own, each with an expression for its strength: ``film.safetensors:0.2+0.8*drop``; the
         model is loaded with the same ones. Those with a number are left to the model.
@@ -107,7 +112,9 @@ def decide(
         lines = open_lyrics(Path(lyrics)).lines
     elif lyrics is not None:
         lines = lyrics
-    chosen = with_lora_strengths(with_styles(chosen, style_pictures(styles)), lora_strengths(loras))
+    chosen = with_styles(chosen, style_pictures(styles))
+    chosen = with_control_pictures(chosen, control_pictures(controls))
+    chosen = with_lora_strengths(chosen, lora_strengths(loras))
     rate = as_fps(fps)
     files = [Path(photo) for photo in photos]
     timeline = build_timeline(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reactive.diffusion.controls import ControlFile, control_files, has_controls, subject_files
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
@@ -101,6 +102,7 @@ def imagine(
     photos: Sequence[str | os.PathLike[str]] = (),
     videos: Sequence[Video] = (),
     styles: Sequence[str | os.PathLike[str]] = (),
+    controls: Sequence[str | os.PathLike[str]] = (),
     size: Size | None = None,
     imagine_size: Size | None = None,
     start: float = 0.0,
@@ -122,6 +124,8 @@ def imagine(
         caller's to close.
     styles
         Reference pictures that are not beside the preset.
+    controls
+        Pictures and films whose shapes are kept that are not beside the preset.
     size
         Width and height of the frames, or ``"1280x720"``; they are cropped and scaled, never stretched. Default: what suits
         the model.
@@ -173,6 +177,11 @@ def imagine(
     films = [video if isinstance(video, Path) else Path(video_name(video)) for video in moving]
     # a feedback shot begins before an excerpt that shows only its end
     begin = shot_around(timeline.columns, first)[0]
+    folders = [timeline.folder] if timeline.folder else []
+    shapes: tuple[ControlFile, ...] = ()
+    if has_controls(timeline):
+        subjects = subject_files(timeline, stills, films, folders)
+        shapes = control_files(timeline, subjects, [Path(control) for control in controls], folders)
     opened = ExitStack()
     imaginer = opened.enter_context(
         open_imaginer(
@@ -181,11 +190,11 @@ def imagine(
             stills,
             moving,
             size=imagined,
-            grounds=grounds_of(timeline, stills, films, [timeline.folder] if timeline.folder else []),
+            grounds=grounds_of(timeline, stills, films, folders),
             composed=shown,
-            styles=style_files(
-                timeline, [Path(style) for style in styles], [timeline.folder] if timeline.folder else []
-            ),
+            styles=style_files(timeline, [Path(style) for style in styles], folders),
+            controls=shapes,
+            folders=folders,
             background=colour,
             batch=batch,
             prompts=prompts_at(timeline.columns, np.arange(begin, last)),

@@ -11,6 +11,7 @@ from reactive.media.cube import read_cube
 from reactive.media.fonts import missing_letters, no_font_for
 from reactive.media.picture import parse_colour, read_picture, read_transparent
 from reactive.media.video import open_film
+from reactive.preset.control import control_pictures
 from reactive.preset.library import PresetFile, open_lyrics_of, open_preset
 from reactive.preset.lyrics import Line, LyricsFile
 from reactive.preset.macros import macro_values
@@ -22,6 +23,8 @@ from reactive.render.outputs import check_output
 from reactive.render.overlay import load_font
 from reactive.render.settings import Settings
 from reactive.render.take import load_take
+from reactive.sources.footage import FILMS
+from reactive.timeline.control_pictures import control_names, with_control_pictures
 from reactive.timeline.styles import style_names, with_styles
 
 
@@ -91,7 +94,12 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
         If a file can't be read, or a clip can't be written where it is meant to be.
     """
     written = [path for path in (settings.sources.timeline, settings.sources.take) if path]
-    fed = (*settings.sources.photos, *settings.sources.videos, *settings.sources.style_paths)
+    fed = (
+        *settings.sources.photos,
+        *settings.sources.videos,
+        *settings.sources.style_paths,
+        *settings.sources.control_paths,
+    )
     inputs = [Path(song), *fed, *written]
     for path in outs:
         check_output(path, inputs, overwrite=True)
@@ -110,6 +118,7 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
         named = {path.name: path for path in settings.sources.style_paths}
         for name in style_names(with_styles(preset.preset, style_pictures(settings.sources.styles))):
             read_picture(named.get(name) or preset.path.parent / name, background=background)
+        _check_controls(settings, preset.preset, preset.path.parent, background)
     own = preset.path.parent / preset.preset.lut if preset and preset.preset.lut and not settings.colours.lut else None
     if table := settings.colours.lut or own:
         read_cube(table)
@@ -118,6 +127,18 @@ def read_inputs(song: str | os.PathLike[str], outs: Sequence[Path], settings: Se
     notes = [note for video in settings.sources.videos for note in open_film(video).notes]
     unfed = source_notes(preset.preset, photos=len(photos), videos=len(settings.sources.videos)) if preset else []
     return replace(found, notes=(*notes, *(lyrics.notes if lyrics else ()), *shown, *unfed))
+
+
+def _check_controls(settings: Settings, preset: Preset, folder: Path, background: tuple[int, int, int]) -> None:
+    """Check that the files can be read whose shapes a preset, or the settings, keep."""
+    named = {path.name: path for path in settings.sources.control_paths}
+    shown = with_control_pictures(preset, control_pictures(settings.sources.controls))
+    for name in filter(None, (name.partition(":")[2] for name in control_names(shown))):
+        path = named.get(name) or folder / name
+        if path.suffix.lower() in FILMS:
+            open_film(path)
+        else:
+            read_picture(path, background=background)
 
 
 def _check_overlay(settings: Settings, inputs: RenderInputs) -> list[str]:

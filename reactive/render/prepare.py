@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reactive.diffusion.controls import ControlFile, control_files, control_notes, has_controls, subject_files
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.styles import style_files
@@ -93,6 +94,10 @@ def prepare_render(
     beside = [path.parent for path in (settings.sources.timeline, settings.sources.take, inputs.preset_path) if path]
     grounds = grounds_of(timeline, inputs.photos, settings.sources.videos, beside)
     styles = style_files(timeline, settings.sources.style_paths, beside)
+    controls: tuple[ControlFile, ...] = ()
+    if has_controls(timeline):
+        subjects = subject_files(timeline, inputs.photos, settings.sources.videos, beside)
+        controls = control_files(timeline, subjects, settings.sources.control_paths, beside)
     spec = RenderSpec(
         job.folder.absolute(),
         timeline,
@@ -114,6 +119,7 @@ def prepare_render(
         composed_size(imagined, sizes),
         settings.colours.lut,
         styles,
+        controls,
     )
     named = [file.path for file in grounds[len(inputs.photos) + len(settings.sources.videos) :]]
     files = (*inputs.photos, *settings.sources.videos, *named)
@@ -129,7 +135,15 @@ def prepare_render(
         number: contents[number] + timeline.framing.named(photo.name) for number, photo in enumerate(inputs.photos)
     }
     keys = picture_keys(
-        plan, spec.visible_timeline(), cache_key_inputs(model, spec, request.environment), contents, style_hashes
+        plan,
+        spec.visible_timeline(),
+        cache_key_inputs(model, spec, request.environment),
+        contents,
+        style_hashes,
+        [
+            [name, *([file.subject, hash_path(file.path) + under] for file in controls if file.control == number)]
+            for number, name in enumerate(timeline.controls if has_controls(timeline) else ())
+        ],
     )
     numbers = str(model.dtype).removeprefix("torch.")
     recipe = None
@@ -161,6 +175,7 @@ def prepare_render(
             hashes=hashes,
             grounds=named,
             styles=styles,
+            controls=list(dict.fromkeys(file.path for file in controls)),
         )
     segments = SegmentStore(job, plan, keys, sizes, timeline.fps, codec, output.upscaling)
     by_rule = {"batch": batch, "lanes": lanes, "dtype": numbers}
@@ -171,6 +186,7 @@ def prepare_render(
     notes = (
         *model_notes(model, imagined),
         *prompt_notes(model, timeline.prompts),
+        *control_notes(timeline),
         *notes,
         *([cropped] if cropped else []),
     )

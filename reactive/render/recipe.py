@@ -21,9 +21,11 @@ from reactive.errors import MediaError
 from reactive.files import hash_file
 from reactive.media.safe import plain
 from reactive.media.tags import MAX_TAG, RECIPE, XMP, read_tags
+from reactive.preset.control import joined_control, split_control
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.style import split_style
 from reactive.sources.depth_map import depth_map_of
+from reactive.timeline.control_pictures import CONTROLS
 from reactive.timeline.loras import LORAS, split_lora
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, in_use
@@ -95,6 +97,8 @@ class Recipe(Strict):
     model: Named
     # pictures that steer the style, the preset's own included
     styles: list[Named] = Field([], max_length=MAX_FILES)
+    # pictures and films whose shapes are kept
+    controls: list[Named] = Field([], max_length=MAX_FILES)
     # what is exchanged or fused into it; older clips name them in `settings` only, without hashes
     loras: list[Named] = Field([], max_length=MAX_FILES)
     vae: Named | None = None
@@ -130,6 +134,7 @@ def make_recipe(
     hashes: Mapping[Path, str],
     grounds: Sequence[Path] = (),
     styles: Sequence[Path] = (),
+    controls: Sequence[Path] = (),
 ) -> Recipe:
     """Return the recipe of a clip.
 
@@ -162,6 +167,14 @@ def make_recipe(
     kept["loras"] = [_lora_text(*split_lora(lora)) for lora in settings.model.loras]
     told = map(split_style, settings.sources.styles)
     kept["styles"] = [f"{_clear(PureWindowsPath(name).name)}:{weight}" for name, weight in told]
+    kept["controls"] = [
+        joined_control(kind, _clear(PureWindowsPath(name).name) if name else "", weight)
+        for kind, name, weight in map(split_control, settings.sources.controls)
+    ]
+    kept["control_models"] = [
+        f"{kind}={_model_name(name)}" if name else kind
+        for kind, _, name in (text.partition("=") for text in settings.model.control_models)
+    ]
     kept["adapter"] = _model_name(settings.model.adapter) if settings.model.adapter else None
     kept["vae"] = _model_name(settings.model.vae) if settings.model.vae else None
     kept["quant"] = _clear(settings.model.quant) if settings.model.quant else None
@@ -187,6 +200,7 @@ def make_recipe(
         grounds=[Named(name=_clear(ground), sha256=hashes[ground]) for ground in grounds],
         depths=[Named(name=_clear(depth), sha256=hash_file(depth)) for depth in map(depth_map_of, hashes) if depth],
         styles=[Named(name=_clear(style), sha256=hash_file(style)) for style in styles],
+        controls=[Named(name=_clear(control), sha256=hash_file(control)) for control in controls],
         logo=_named(settings.overlay.logo),
         lut=_named(settings.colours.lut),
         grid={name: value for name, value in kept["hearing"]["corrections"].items() if value},
@@ -235,6 +249,7 @@ def read_recipe(clip: str | os.PathLike[str]) -> Recipe:
             *recipe.shot_photos,
             *recipe.grounds,
             *recipe.styles,
+            *recipe.controls,
             *recipe.loras,
             recipe.quant,
             recipe.logo,
@@ -285,6 +300,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         found.append("other depth maps")
     if [style.sha256 for style in then.styles] != [style.sha256 for style in now.styles]:
         found.append("other pictures of its style")
+    if [control.sha256 for control in then.controls] != [control.sha256 for control in now.controls]:
+        found.append("other pictures whose shapes are kept")
     if then.decided != now.decided:
         found.append("another timeline was decided")
     return found
@@ -301,12 +318,13 @@ def timeline_hash(timeline: Timeline) -> str:
                 timeline.cuts,
                 *timeline.grounds,
                 *timeline.styles,
+                *timeline.controls,
                 *timeline.loras,
             )
         ).encode()
     )
     # older programs knew fewer columns; their clips keep the hash that they have
-    later = {*COLOURS, *STYLES, *LORAS, "palette_from", "palette_to"}
+    later = {*COLOURS, *STYLES, *CONTROLS, *LORAS, "palette_from", "palette_to"}
     for name in sorted(timeline.columns.keys() - (later - set(in_use(timeline.columns)))):
         digest.update(name.encode())
         digest.update(timeline.columns[name].tobytes())

@@ -13,6 +13,7 @@ from typing import Any
 from reactive.audio.corrections import Corrections
 from reactive.audio.hear import HearingOptions
 from reactive.diffusion.models.catalogue import find_entry as known_model
+from reactive.diffusion.models.control import split_network
 from reactive.diffusion.models.load import hash_weights
 from reactive.diffusion.models.lora import find_lora, parse_lora
 from reactive.diffusion.models.quantised import KINDS
@@ -21,6 +22,7 @@ from reactive.files import hash_file
 from reactive.media.safe import regular_file
 from reactive.media.sound import open_track
 from reactive.preset.archive import name_fault
+from reactive.preset.control import joined_control, split_control
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.style import split_style
 from reactive.render.clip import Clip
@@ -49,6 +51,7 @@ def repeat_clip(
     loras: Sequence[Path] = (),
     vae: str | None = None,
     adapter: str | None = None,
+    control_models: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> RepeatedClip:
@@ -66,6 +69,8 @@ def repeat_clip(
         Files, or folders in which photographs, words and timelines are looked for by name and hash.
     model, vae, adapter
         Where the model, its exchanged autoencoder and its adapter are, if they are folders or files.
+    control_models
+        Where its control networks are, as ``canny=FOLDER``, if they are folders.
     loras
         Where its LoRAs are, in any order, in addition to `places`.
 
@@ -83,19 +88,25 @@ def repeat_clip(
                 where=os.fspath(song),
                 remedy="name that song; `reactive preset extract` gives the preset for others",
             )
-    around = [Path(song).parent, Path.cwd(), *places]
+    # a photograph may be in several, but have its depth map in one that was named
+    around = [*places, Path(song).parent, Path.cwd()]
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
     exchanged = vae or _part(recipe, "vae", around)
     steered = adapter or _part(recipe, "adapter", around)
+    networks = _control_models(recipe, control_models, around)
     quant = _quant(recipe, around)
-    weights = hash_weights(name, fused, exchanged, steered, quant)
+    weights = hash_weights(name, fused, exchanged, steered, quant, networks)
     if weights != recipe.model.sha256:
         raise ModelError(
             f"is another model: {weights[:12]}, and the clip was made by {recipe.model.short}",
             where=f"--model {name}",
             remedy="name that model"
-            + (", its LoRAs, autoencoder and adapter" if fused or exchanged or steered else ""),
+            + (
+                ", its LoRAs, autoencoder, adapter and control networks"
+                if fused or exchanged or steered or networks
+                else ""
+            ),
         )
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
@@ -103,6 +114,7 @@ def repeat_clip(
     lyrics = _find(recipe.lyrics, around, "--lyrics") if recipe.lyrics else None
     logo = _find(recipe.logo, around, "--logo") if recipe.logo else None
     styles = {style.name: _find(style, around, "--style") for style in recipe.styles}
+    controls = {control.name: _find(control, around, "--control") for control in recipe.controls}
     lut = _find(recipe.lut, around, "--lut") if recipe.lut else None
     said = _settings(recipe)
     with tempfile.TemporaryDirectory(prefix="reactive-recipe-") as room:
@@ -117,8 +129,8 @@ def repeat_clip(
             for ground in recipe.grounds:
                 if ground.sha256 not in shipped:
                     _copy_photo(_find(ground, around, "--photo"), folder / ground.name)
-            for style, file in styles.items():
-                shutil.copyfile(file, folder / style)
+            for name_of, file in {**styles, **controls}.items():
+                shutil.copyfile(file, folder / name_of)
         if recipe.shots:
             # a folder of its own, so that a photograph and another file can't have the same name
             beside = Path(room, "shots", "photos")
@@ -135,6 +147,8 @@ def repeat_clip(
             vae=exchanged,
             adapter=steered,
             styles=tuple(_with_folder(text, styles) for text in said.sources.styles),
+            control_models=networks,
+            controls=tuple(_control_with_folder(text, controls) for text in said.sources.controls),
             quant=quant,
             photos=photos,
             videos=videos,
@@ -189,11 +203,37 @@ def _with_folder(text: str, files: Mapping[str, Path]) -> str:
     return f"{files[name]}:{weight}"
 
 
+def _control_with_folder(text: str, files: Mapping[str, Path]) -> str:
+    """Return a picture whose shapes are kept as a person names it, by the place where its file was found."""
+    kind, name, weight = split_control(text)
+    if name and name not in files:
+        # it counted in no frame
+        return joined_control(kind, "", "0")
+    return joined_control(kind, str(files[name]) if name else "", weight)
+
+
+def _control_models(recipe: Recipe, given: Sequence[str], places: Sequence[Path]) -> tuple[str, ...]:
+    """Return a recipe's control networks: those that are named now, else the folders of their names among places, else the names."""
+    told = recipe.settings.get("control_models", [])
+    names = [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
+    if names != told:
+        raise ReactiveError("the recipe's control_models can't be used", remedy="do not trust this clip")
+    named = dict(split_network(text) for text in given)
+    found = []
+    for kind, name in map(split_network, names):
+        chosen = named.get(kind) or (_placed(name, "control_models", places) if name else "")
+        found.append(f"{kind}={chosen}" if chosen else kind)
+    return tuple(found)
+
+
 def _part(recipe: Recipe, part: str, places: Sequence[Path]) -> str | None:
     """Return a recipe's exchanged autoencoder, or adapter: the file or folder of its name among places, else its name."""
     told = recipe.settings.get(part)
-    if told is None:
-        return None
+    return None if told is None else _placed(told, part, places)
+
+
+def _placed(told: Any, part: str, places: Sequence[Path]) -> str:
+    """Return the file or folder of a name among places, else the name."""
     if not isinstance(told, str) or told.startswith((".", "/", "~")) or "\\" in told or told.count("/") > 1:
         raise ReactiveError(f"the recipe's {part} can't be used", remedy="do not trust this clip")
     inside = [place / told for place in places if place.is_dir() and Path(told).name == told]

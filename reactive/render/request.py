@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import OutputError
+from reactive.preset.control import split_control
 from reactive.preset.lyrics import Line
 from reactive.preset.schema import Preset
 from reactive.preset.style import split_style
@@ -27,7 +28,21 @@ if TYPE_CHECKING:
     from reactive.render.settings import Settings
 
 # settings that older versions did not have; their defaults are left out, so that older jobs are recognised
-_LATER = ("styles", "adapter", "fit", "focus", "shape", "loop", "longest", "shortest", "loudness", "max_size", "quant")
+_LATER = (
+    "controls",
+    "control_models",
+    "styles",
+    "adapter",
+    "fit",
+    "focus",
+    "shape",
+    "loop",
+    "longest",
+    "shortest",
+    "loudness",
+    "max_size",
+    "quant",
+)
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")
 # where a job is and who renders it is given again each time
@@ -80,6 +95,13 @@ class RenderRequest:
         if self.settings.sources.styles:
             styles = map(split_style, self.settings.sources.styles)
             chosen["styles"] = [[hash_path(Path(name)), Path(name).name, weight] for name, weight in styles]
+        if self.settings.model.control_models:
+            chosen["control_models"] = [text.partition("=")[0] for text in self.settings.model.control_models]
+        if self.settings.sources.controls:
+            shapes = map(split_control, self.settings.sources.controls)
+            chosen["controls"] = [
+                [kind, hash_path(Path(name)) if name else "", Path(name).name, weight] for kind, name, weight in shapes
+            ]
         preset = self.preset.model_dump(mode="json") if self.preset is not None else None
         names = [file.name for file in (*self.settings.sources.photos, *self.settings.sources.videos)]
         lines = [str(line) for line in self.lines]

@@ -100,6 +100,7 @@ def resolve_timeline(track: Track, heard: Heard | None, inputs: RenderInputs, se
             macros=settings.macros,
             lyrics=inputs.lines,
             styles=settings.sources.styles,
+            controls=settings.sources.controls,
             loras=settings.model.loras,
         )
     if inputs.shot_edits:

@@ -44,7 +44,7 @@ from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
 from reactive.render.settings import ModelSpec, Progress, Rates, Settings
 from reactive.render.sizes import parse_shape, shaped_name
-from reactive.render.steering import with_adapter
+from reactive.render.steering import with_adapter, with_controls
 from reactive.render.store.cache_keys import environment, model_hash
 from reactive.render.store.folders import job_folder
 from reactive.render.store.job import Job, folder_size, sweep
@@ -116,7 +116,7 @@ def make_clip(
     inputs = read_inputs(song, outs, settings)
     if inputs.lut is not None:
         settings = settings.changed(lut=inputs.lut)
-    settings = with_adapter(settings, inputs.preset_data)
+    settings = with_controls(with_adapter(settings, inputs.preset_data), inputs.preset_data)
     settings = with_loras(settings, inputs.preset_data, inputs.preset_path.parent if inputs.preset_path else None)
     for note in inputs.notes:
         say(note)

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from reactive.audio.hear import DEFAULT_HEARING, File, HearingOptions
 from reactive.diffusion.sampling.sampling import PREDICTIONS, SAMPLERS, SPACINGS
 from reactive.errors import SettingsError
+from reactive.preset.control import split_control
 from reactive.preset.palette import MAX_COLOURS
 from reactive.preset.style import split_style
 from reactive.render.sizes import parse_size
@@ -80,6 +81,9 @@ class ModelSpec(Part):
         Another autoencoder.
     adapter
         The adapter by which reference pictures steer the style; ``auto``: the usual one. Default: none.
+    control_models
+        Control networks, by which shapes are kept: what their pictures show (``canny``), with another network than the usual one
+        as ``canny=FOLDER``.
     dtype
         The number format; ``auto`` chooses by device.
     quant
@@ -97,6 +101,7 @@ class ModelSpec(Part):
     loras: tuple[Name, ...] = ()
     vae: Name | None = None
     adapter: Name | None = None
+    control_models: tuple[Name, ...] = ()
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quant: Name | None = None
     compile: bool = False
@@ -133,6 +138,7 @@ class ModelSpec(Part):
             loras=self.loras,
             vae=self.vae,
             adapter=self.adapter,
+            controls=self.control_models,
             dtype=self.dtype,
             quant=self.quant,
             compiled=self.compile,
@@ -154,6 +160,9 @@ class SourceFiles(Part):
     styles
         Reference pictures, whose look the model takes on, each with an optional weight as in `preset.style_picture`:
         ``cover.jpg:0.6``.
+    controls
+        Pictures whose shapes are kept, as in `preset.control`: kind, file and weight (``depth:depth.mp4:0.8``), or kind and weight
+        (``canny:0.8``) for what is fed in or lies beneath.
     focus
         What matters in photographs, as ``band.jpg@0.5,0.2``: base name, shares of width and height from the upper left corner.
     lyrics
@@ -172,6 +181,7 @@ class SourceFiles(Part):
     fit: Literal["", "cover", "contain", "blur"] = ""
     focus: tuple[str, ...] = ()
     styles: tuple[Name, ...] = ()
+    controls: tuple[Name, ...] = ()
     lyrics: File | None = None
     shots: File | None = None
     timeline: File | None = None
@@ -181,6 +191,11 @@ class SourceFiles(Part):
     def style_paths(self) -> tuple[Path, ...]:
         """The files of the reference pictures."""
         return tuple(Path(split_style(text)[0]) for text in self.styles)
+
+    @property
+    def control_paths(self) -> tuple[Path, ...]:
+        """The files of the pictures whose shapes are kept."""
+        return tuple(Path(file) for text in self.controls if (file := split_control(text)[1]))
 
     @property
     def framing(self) -> Framing:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reactive.diffusion.controls import ControlFile
 from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile
 from reactive.timeline.timeline import Timeline
@@ -57,6 +58,8 @@ class RenderSpec:
         A colour table (`.cube`) for all frames.
     styles
         The files of the timeline's reference pictures; none if they count nowhere.
+    controls
+        The files of the timeline's controls; none if they count nowhere.
     """
 
     folder: Path
@@ -79,6 +82,7 @@ class RenderSpec:
     composed: tuple[int, int] = (0, 0)
     lut: Path | None = None
     styles: tuple[Path, ...] = ()
+    controls: tuple[ControlFile, ...] = ()
 
     def lane_count(self, batch: int) -> int:
         """Return the shape of a batch of lanes if a batch is smaller than planned, because memory ran out."""

@@ -15,8 +15,9 @@ from reactive.errors import TimelineError
 from reactive.files import write_text
 from reactive.jsonfile import InvalidValue, parse_json, quoted, read_float, read_int, read_value
 from reactive.media.sound import Track
+from reactive.preset.control import control_pictures, split_control
 from reactive.preset.lyrics import Line
-from reactive.preset.schema import MAX_BYTES, MAX_LORAS, MAX_STYLE_PICTURES, Preset, check_preset
+from reactive.preset.schema import MAX_BYTES, MAX_CONTROL_PICTURES, MAX_LORAS, MAX_STYLE_PICTURES, Preset, check_preset
 from reactive.preset.style import split_style, style_pictures
 from reactive.preset.toml import parse_toml
 from reactive.timeline.clock import format_fps, parse_fps
@@ -67,6 +68,7 @@ class Take:
     lyrics: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     file_sha256: str = ""
     styles: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     loras: tuple[str, ...] = ()
 
     def checked_presets(self, where: str = "the take") -> dict[str, Preset]:
@@ -102,6 +104,7 @@ def save_take(take: Take, path: Path) -> None:
         "presets": dict(take.presets),
         "videos": list(take.videos),
         **({"styles": list(take.styles)} if take.styles else {}),
+        **({"controls": list(take.controls)} if take.controls else {}),
         **({"loras": list(take.loras)} if take.loras else {}),
         "macros": dict(take.macros),
         "lyrics": {name: [[line.start, line.end, line.text] for line in lines] for name, lines in take.lyrics.items()},
@@ -208,6 +211,7 @@ def perform_take(
         choose,
         footage,
         style_pictures(take.styles),
+        control_pictures(take.controls),
         lora_strengths(take.loras),
     )
     return stage.fold(take.preset, take.changes)
@@ -223,6 +227,18 @@ def _styles(data: dict[str, Any]) -> tuple[str, ...]:
         if not fits or set("/\\") & set(split_style(text)[0]):
             raise InvalidValue("styles must be names of files with weights")
     return tuple(styles)
+
+
+def _controls(data: dict[str, Any]) -> tuple[str, ...]:
+    """Return the pictures whose shapes are kept that were given, as kinds, base names and weights."""
+    controls = data.get("controls", [])
+    if not isinstance(controls, list) or len(controls) > MAX_CONTROL_PICTURES:
+        raise InvalidValue(f"controls must be a list of at most {MAX_CONTROL_PICTURES}")
+    for text in controls:
+        fits = isinstance(text, str) and text.isprintable() and len(text) <= MAX_TEXT
+        if not fits or set("/\\") & set(split_control(text)[1]):
+            raise InvalidValue("controls must be kinds with names of files and weights")
+    return tuple(controls)
 
 
 def _loras(data: dict[str, Any]) -> tuple[str, ...]:
@@ -291,5 +307,6 @@ def _checked(data: dict[str, Any]) -> Take:
         lyrics,
         str(data.get("file_sha256", "")),
         _styles(data),
+        _controls(data),
         _loras(data),
     )

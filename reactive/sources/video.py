@@ -27,6 +27,9 @@ class VideoSource:
         The imagine-size.
     background
         Red, green and blue, 0 to 255, that show where it is transparent.
+    window
+        Left, top, width and height of the window that is shown, as shares of its pictures, in the shape of the imagine-size.
+        Default: around what stands out.
 
     Raises
     ------
@@ -34,18 +37,27 @@ class VideoSource:
         If it can't be read as a video, or is HDR.
     """
 
-    def __init__(self, path: Path, *, width: int, height: int, background: tuple[int, int, int] = BLACK) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        width: int,
+        height: int,
+        background: tuple[int, int, int] = BLACK,
+        window: tuple[float, float, float, float] | None = None,
+    ) -> None:
         self.film: Film = open_film(path)
-        left, top, across, down = best_window(_salience(self.film), (self.film.width, self.film.height), width / height)
+        size = self.film.width, self.film.height
+        left, top, across, down = salient_window(self.film, width / height) if window is None else scaled(window, size)
         scale_x, scale_y = width / across, height / down
         whole = max(round(self.film.width * scale_x), width), max(round(self.film.height * scale_y), height)
-        window = (
+        part = (
             min(round(left * scale_x), whole[0] - width),
             min(round(top * scale_y), whole[1] - height),
             width,
             height,
         )
-        self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=window, background=background)
+        self.reader = FilmReader(self.film, width=whole[0], height=whole[1], window=part, background=background)
 
     def number_at(self, seconds: Fraction) -> int:
         """Return the number of the picture that is nearest to a time of the song."""
@@ -63,6 +75,18 @@ class VideoSource:
     def close(self) -> None:
         """Close the file; this also happens when the object is deleted."""
         self.reader.close()
+
+
+def salient_window(film: Film, aspect: float) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the window of an aspect ratio around what stands out in a film."""
+    return best_window(_salience(film), (film.width, film.height), aspect)
+
+
+def scaled(window: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return a window, given as shares of a picture, in pixels of a picture of a size; it lies within it."""
+    width, height = size
+    across, down = max(round(window[2] * width), 1), max(round(window[3] * height), 1)
+    return min(round(window[0] * width), width - across), min(round(window[1] * height), height - down), across, down
 
 
 def _salience(film: Film) -> np.ndarray:

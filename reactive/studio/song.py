@@ -121,6 +121,7 @@ def decide_project(folder: Path, project: Project, song: HeardSong) -> Decided:
             macros=_known_macros(file.preset, settings.macros),
             lyrics=lyrics_of(file),
             styles=sources.styles,
+            controls=sources.controls,
             loras=settings.model.loras,
         )
     edits = load_shots(sources.shots) if sources.shots else Shots()

@@ -31,6 +31,7 @@ from reactive.jsonfile import (
 from reactive.preset.bounds import LIMITS
 from reactive.preset.palette import MAX_COLOURS
 from reactive.timeline.clock import format_fps, frame_count, parse_fps
+from reactive.timeline.control_pictures import CONTROLS, is_control_name
 from reactive.timeline.framing import COVER, FITS, Framing
 from reactive.timeline.grounds import CLOSEST, FARTHEST_DRIFT, SHOWN
 from reactive.timeline.loras import LORAS
@@ -38,8 +39,8 @@ from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another, 5 has
-# reference pictures; 6 LoRAs of changing strength; the earliest possible version is written
-VERSIONS = (1, 2, 3, 4, 5, 6)
+# reference pictures, 6 LoRAs of changing strength, 7 pictures whose shapes are kept; the earliest possible version is written
+VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -68,6 +69,7 @@ _KEYS = {
     "grounds",
     "palettes",
     "styles",
+    "controls",
     "loras",
     "fit",
     "focus",
@@ -90,7 +92,7 @@ def timeline_to_text(timeline: Timeline) -> str:
     if timeline.styles:
         version = VERSIONS[4]
     head = {
-        "version": VERSIONS[5] if timeline.loras else version,
+        "version": VERSIONS[6] if timeline.controls else VERSIONS[5] if timeline.loras else version,
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -118,6 +120,8 @@ def timeline_to_text(timeline: Timeline) -> str:
         head |= {"grounds": list(timeline.grounds)}
     if timeline.styles:
         head["styles"] = list(timeline.styles)
+    if timeline.controls:
+        head["controls"] = list(timeline.controls)
     if timeline.loras:
         head["loras"] = list(timeline.loras)
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
@@ -215,6 +219,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
     videos = read_texts({"videos": [], **data}, "videos", most=MAX_NAMES, longest=MAX_TEXT)
     grounds = read_texts({"grounds": [], **data}, "grounds", most=MAX_NAMES, longest=MAX_TEXT)
     styles = read_texts({"styles": [], **data}, "styles", most=len(STYLES), longest=MAX_TEXT)
+    controls = read_texts({"controls": [], **data}, "controls", most=len(CONTROLS), longest=MAX_TEXT)
     loras = read_texts({"loras": [], **data}, "loras", most=len(LORAS), longest=MAX_TEXT)
     negatives = read_texts({"negatives": [], **data}, "negatives", most=MAX_PROMPTS, longest=MAX_NEGATIVE)
     if not prompts or not phases:
@@ -231,6 +236,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         ("videos", videos),
         ("grounds", grounds),
         ("styles", styles),
+        ("controls", controls),
         ("loras", loras),
     ):
         for text in values:
@@ -247,6 +253,10 @@ def _checked(data: dict[str, Any]) -> Timeline:
             raise InvalidValue(f"{key} must be names of files, without folders")
         if unnamed := next((name for name in weights[len(names) :] if columns[name].any()), None):
             raise InvalidValue(f"the column {unnamed} has no name in {key}")
+    if not all(is_control_name(name) for name in controls):
+        raise InvalidValue("controls must be kinds with names of files, without folders")
+    if any(columns[name].any() for name in CONTROLS[len(controls) :]):
+        raise InvalidValue("a column of a control has no entry in controls")
     cuts = read_value(data, "cuts")
     if not isinstance(cuts, list) or not all(type(cut) is int and 0 <= cut < frames for cut in cuts):
         raise InvalidValue(f"cuts are not whole numbers from 0 to {frames - 1}, the last frame")
@@ -272,6 +282,7 @@ def _checked(data: dict[str, Any]) -> Timeline:
         palettes=palettes,
         grounds=tuple(grounds),
         styles=tuple(styles),
+        controls=tuple(controls),
         loras=tuple(loras),
         framing=_framing(data),
     )
@@ -351,6 +362,7 @@ def _columns(
         ("palette_to", -1, palettes - 1),
         *((name, *LIMITS[name.replace("_", ".")]) for name in COLOURS),
         *((name, *LIMITS["style_picture.weight"]) for name in STYLES),
+        *((name, *LIMITS["control.weight"]) for name in CONTROLS),
         *((name, *LIMITS["lora.strength"]) for name in LORAS),
         ("loop", 0, 1_000_000),
         ("dissolve", 0, 1),

@@ -18,9 +18,10 @@ from reactive.audio.grid import grid_of
 from reactive.errors import PresetError, TimelineError
 from reactive.preset.lyrics import Line
 from reactive.preset.macros import macro_values
-from reactive.preset.schema import Preset, PresetLora, StylePicture
+from reactive.preset.schema import ControlPicture, Preset, PresetLora, StylePicture
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_time, frames_in, nearest_frame
+from reactive.timeline.control_pictures import CONTROLS, with_control_pictures
 from reactive.timeline.controls import apply_controls, check_control
 from reactive.timeline.evaluate import ease
 from reactive.timeline.films import Footage
@@ -123,6 +124,7 @@ class Stage:
     choose: Choose | None = None
     footage: Sequence[Footage | None] = ()
     styles: Sequence[StylePicture] = ()
+    control_pictures: Sequence[ControlPicture] = ()
     loras: Sequence[PresetLora] = ()
     _decided: dict[State, tuple[Timeline, np.ndarray]] = field(default_factory=dict)
 
@@ -206,6 +208,7 @@ class Stage:
                 self._decided.pop(next(iter(self._decided)))
             controls = dict(state.controls)
             preset = with_styles(apply_controls(self.presets[state.preset], controls), self.styles)
+            preset = with_control_pictures(preset, self.control_pictures)
             preset = with_lora_strengths(preset, self.loras)
             options: dict[str, Any] = {
                 "samples": self.samples,
@@ -306,6 +309,13 @@ def joined(
             f"the presets of this take have more than {len(STYLES)} pictures that steer the style", remedy="use fewer"
         )
     new = replace(new, columns=renumbered(new.columns, style_number.tolist()))
+    shapes, shape_number = _merged(old.controls, new.controls)
+    if len(shapes) > len(CONTROLS):
+        raise PresetError(
+            f"the presets of this take have more than {len(CONTROLS)} pictures whose shapes are kept",
+            remedy="use fewer",
+        )
+    new = replace(new, columns=renumbered(new.columns, shape_number.tolist(), CONTROLS))
     loras, lora_number = _merged(old.loras, new.loras)
     if len(loras) > len(LORAS):
         raise PresetError(
@@ -356,6 +366,7 @@ def joined(
         grounds=grounds,
         palettes=palettes,
         styles=styles,
+        controls=shapes,
         loras=loras,
     )
 
@@ -448,13 +459,17 @@ def _held(old: Timeline, timeline: Timeline, at: int, *, whole: bool) -> Timelin
     given = len(old.photos) + len(old.videos)
     index["ground"] = np.concatenate([np.arange(given), given + _merged(timeline.grounds, old.grounds)[1], [-1]])
     held = renumbered(old.columns, _merged(timeline.styles, old.styles)[1].tolist())
+    held = renumbered(held, _merged(timeline.controls, old.controls)[1].tolist(), CONTROLS)
     held = renumbered(held, _merged(timeline.loras, old.loras)[1].tolist(), LORAS)
     index["palette_from"] = index["palette_to"] = np.append(_merged(timeline.palettes, old.palettes)[1], NO_PALETTE)
     names = [
         name
         for name in columns
         if name in _FROZEN
-        or (whole and name.startswith(("lens_", "camera_", "colour_", "style_", "lora_", "dissolve", "morph")))
+        or (
+            whole
+            and name.startswith(("lens_", "camera_", "colour_", "style_", "control_", "lora_", "dissolve", "morph"))
+        )
     ]
     for name in names:
         value = held[name][at]

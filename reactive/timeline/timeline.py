@@ -18,6 +18,7 @@ from reactive.preset.macros import macro_values
 from reactive.preset.schema import Camera, Colour, Lens, Phase, Preset
 from reactive.preset.vocabulary import MACRO
 from reactive.timeline.clock import frame_count, frame_length, frame_time, frame_times, nearest_frame
+from reactive.timeline.control_pictures import CONTROLS, control_expressions, control_names
 from reactive.timeline.evaluate import Scope, ease, evaluate
 from reactive.timeline.films import SONG_TIME, Footage, film_expressions, place_films
 from reactive.timeline.framing import COVER, Framing
@@ -101,6 +102,7 @@ CURVES = (
     "film_time",
     "seed_weight",
     *STYLES,
+    *CONTROLS,
     *LORAS,
 )
 # columns that a file leaves out if they have this value throughout
@@ -121,7 +123,7 @@ OPTIONAL = {
     "film_time": SONG_TIME,
     "seed_from": NO_SEED,
     "seed_weight": 0,
-    **dict.fromkeys((*STYLES, *LORAS), 0),
+    **dict.fromkeys((*STYLES, *CONTROLS, *LORAS), 0),
 }
 # largest rotation in depth, in degrees: beyond it a picture is seen almost edge-on
 STEEPEST = 45.0
@@ -167,7 +169,8 @@ class Timeline:
         `film_time` is the second of the film that is shown, -1 for the song's own time; `seed_from` is the seed from which the
         noise is still turning to that of `seed`, by `seed_weight`, -1 for none;
         `palette_from` and `palette_to` number the palettes of prompts, -1 for none; `style_1` and the following are the weights
-        of the reference pictures in `styles`, `lora_1` and the following the strengths of `loras`.
+        of the reference pictures in `styles`, `control_1` and the following those of `controls`, `lora_1` and the following the
+        strengths of `loras`.
     negatives
         The negative of each of `prompts`; empty if there are none.
     videos
@@ -182,10 +185,12 @@ class Timeline:
         Colours ``#rrggbb`` that finished pictures are moved towards.
     styles
         Base names of the reference pictures, whose look the model takes on.
+    controls
+        What keeps shapes: kind and base name of the file, ``depth:depth.png``, or ``canny:`` for what is fed in or lies beneath.
     loras
         Base names of the LoRAs whose strength changes.
     folder
-        The folder of the files in `grounds`, `styles` and `loras`, if it is known; it is not stored in a timeline's file.
+        The folder of the files in `grounds`, `styles`, `controls` and `loras`, if it is known; it is not stored in a timeline's file.
     framing
         How the photographs that are fed in fill the frame.
     """
@@ -211,6 +216,7 @@ class Timeline:
     file_sha256: str = ""
     palettes: tuple[tuple[str, ...], ...] = ()
     styles: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     loras: tuple[str, ...] = ()
     folder: Path | None = field(default=None, compare=False)
     framing: Framing = COVER
@@ -376,6 +382,7 @@ def build_timeline(
         palettes=palettes,
         grounds=tuple(turns.names),
         styles=style_names(preset),
+        controls=control_names(preset),
         loras=lora_names(preset),
         framing=Framing(preset.fit),
     )
@@ -474,6 +481,8 @@ def _expression_columns(
         columns[name] = np.clip(columns[name], *LIMITS[name.replace("_", ".")])
     for name in STYLES:
         columns[name] = np.clip(columns[name], *LIMITS["style_picture.weight"])
+    for name in CONTROLS:
+        columns[name] = np.clip(columns[name], *LIMITS["control.weight"])
     for name in LORAS:
         columns[name] = np.clip(columns[name], *LIMITS["lora.strength"])
     return columns
@@ -510,6 +519,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         **ground_expressions(preset, phase),
         **film_expressions(preset, phase),
         **style_expressions(preset, phase),
+        **control_expressions(preset, phase),
         **lora_expressions(preset, phase),
     }
 

@@ -422,6 +422,15 @@ def test_a_lora_of_a_transformer_is_fused_whatever_its_names_are(saved: Any, tmp
     matrices = {f"transformer.{layer}.{end}": matrix for end, matrix in zip(ab, (down, up), strict=True)}
     save_file(matrices, file, metadata={"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 4})})
     assert torch.allclose(fused(file), weight + up @ down, atol=1e-5)
+    # kohya's scripts train the first text encoder too, which is loaded later
+    of_texts = {f"lora_te1_text_model_encoder_layers_0_mlp_fc1.{end}": down.clone() for end in kohya}
+    save_file({f"lora_unet_{flat}.{end}": m for end, m in zip(kohya, (down, up), strict=True)} | of_texts, file)
+    assert torch.allclose(fused(file), weight + 0.5 * up @ down, atol=1e-5)
+    notes = load_model(str(folder), dtype="float32", loras=(str(file),)).sampling.notes
+    assert notes == ("what film.safetensors changes of text encoders is left out; its part for the network is used",)
+    save_file(of_texts, file)
+    with pytest.raises(ModelError, match="changes text encoders only"):
+        fused(file)
     # a folder of PEFT with its configuration
     peft = tmp_path / "peft"
     peft.mkdir()

@@ -20,6 +20,7 @@ from tests.diffusion.test_transformer_families import PROMPTS, ExactCore, drawn,
 from tests.diffusion.toys import save_toy
 
 UNETS = ("sd", "sd2", "sdxl")
+FAMILIES = (*UNETS, *TOYS)
 # layers in which these networks compute the pictures of a batch together
 TOGETHER = {"z-image": ("all_x_embedder", "cap_embedder")}
 TOLERANCE = 1e-4
@@ -71,7 +72,7 @@ def pictures(model: Any, strengths: list[tuple[float, ...]], *, guidance: bool =
     return core.exact([FrameRequest(i, i, 0.0, 1.0, (noise[i],) * 4, loras=told) for i, told in enumerate(strengths)])
 
 
-@pytest.mark.parametrize("name", [*UNETS, *TOYS])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_of_mixed_strengths_is_that_of_the_fused_models(saved: Any, name: str, tmp_path: Path) -> None:
     folder = saved(name)
     told: dict[str, Any] = {"dtype": "float32", "steps": 2 if name != "sana-sprint" else 1}

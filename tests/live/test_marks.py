@@ -319,3 +319,45 @@ def test_the_default_keys_are_printed() -> None:
     done: Any = CliRunner().invoke(main, ["preview", "--print-keys"])
     assert done.exit_code == 0
     assert done.output == default_keys()
+
+
+def test_a_live_inputs_knobs_are_stored_and_recalled_for_its_preset(
+    toy_model: Path, live_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reactive.live.live_session import LiveSession, SoundInput
+    from reactive.live.material import load_studio
+
+    options = PreviewOptions.of(preset=str(live_preset), model=str(toy_model), steps=1, threads=1)
+    toy_studio = load_studio(options)
+    monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
+
+    def opened() -> LiveSession:
+        return LiveSession(toy_studio, SoundInput("band", (), 48_000), lambda: None, (str(live_preset),))
+
+    session = opened()
+    rest = session.state()["controls"]["walk"]
+    assert session.state()["snapshots"] == [None] * 8
+    session.change({"kind": "control", "name": "walk", "value": 1.75})
+    session.store(2)
+    session.change({"kind": "reset"})
+    assert session.state()["controls"]["walk"] == rest
+    session.recall(2)
+    assert session.state()["controls"]["walk"] == 1.75
+    session.rename(2, "storm")
+    with pytest.raises(TimelineError, match="no snapshot 5"):
+        session.recall(5)
+    session.quantise_by("bar")
+    session.change({"kind": "reset"})
+    session.conductor.waiting.clear()
+    session.recall(2)
+    assert [(change.kind, unit) for change, unit in session.conductor.waiting] == [("knobs", "bar")]
+    # the next evening has them too, and another preset has its own
+    assert opened().state()["snapshots"][1] == "storm"
+    other = tmp_path / "other.toml"
+    other.write_text(live_preset.read_text())
+    assert (
+        LiveSession(toy_studio, SoundInput("band", (), 48_000), lambda: None, (str(other),)).state()["snapshots"]
+        == [None] * 8
+    )
+    session.rename(2, None)
+    assert opened().state()["snapshots"] == [None] * 8

@@ -212,7 +212,7 @@ def test_every_key_of_every_table_is_on_the_page() -> None:
     assert {("phase.source.", "every"), ("overlay.title.", "text"), ("phase.prompts.", "weight")} <= found
     for way, key in found:
         # lens, camera, ground and colours have one table for preset and phases; a line's templates are a pool like a phase's
-        for table in ("lens.", "camera.", "ground.", "colour.", "film.", "style_picture.", "lora."):
+        for table in ("lens.", "camera.", "ground.", "colour.", "film.", "style_picture.", "control.", "lora."):
             way = table if way == f"phase.{table}" else way
         way = "phase.prompts." if way == "lyrics.prompts." else way
         assert f"\n| `{way}{key}` |" in text, f"{way}{key}"

@@ -39,6 +39,7 @@ def in_float32(model: Model) -> Iterator[Model]:
         model,
         network=_in_float32(model.network),
         vae=_in_float32(model.vae),
+        controls={kind: _in_float32(network) for kind, network in model.controls.items()},
         dtype=torch.float32,
         vae_dtype=torch.float32,
         graphs=None,

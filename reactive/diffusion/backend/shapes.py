@@ -64,6 +64,9 @@ class MemoryNeeds:
         The cost of one picture for each of them, by its number of latents.
     tokens
         Tokens of the texts that are embedded at once.
+    controls, kept
+        How many control networks there are, and how many numbers each keeps for one picture, by the network's configuration and
+        the number of latents.
     """
 
     network: Config
@@ -81,11 +84,16 @@ class MemoryNeeds:
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost
     tokens: int = _TEXT_TOKENS
+    controls: int = 0
+    kept: Callable[[Config, int], float] | None = None
 
     def evaluation(self, width: int, height: int, batch: int) -> int:
         """Return the bytes that one evaluation of the network needs besides weights."""
-        cost = self.cost(self.network, self._latents(width, height), written=self.written)
-        return int(cost.peak * self.number * batch * (2 if self.twice else 1))
+        latents = self._latents(width, height)
+        cost = self.cost(self.network, latents, written=self.written)
+        # what several controls add is summed one after another
+        added = min(self.controls, 2) * self.kept(self.network, latents) if self.kept else 0.0
+        return int((cost.peak + added) * self.number * batch * (2 if self.twice else 1))
 
     def autoencoder(self, width: int, height: int, slices: int, batch: int) -> int:
         """Return the bytes that decoding, or encoding, a batch in slices needs besides weights."""
@@ -135,7 +143,7 @@ def needs_of(model: Model) -> MemoryNeeds:
     return MemoryNeeds(
         network=model.network.config,
         vae=model.vae.config,
-        network_bytes=_bytes(model.network),
+        network_bytes=_bytes(model.network) + sum(_bytes(one) for one in set(model.controls.values())),
         vae_bytes=_bytes(model.vae),
         text_bytes=model.texts.weights if model.texts else sum(map(_bytes, encoders)),
         number=model.dtype.itemsize,
@@ -149,6 +157,8 @@ def needs_of(model: Model) -> MemoryNeeds:
         decoding=family.decoding,
         encoding=family.encoding,
         tokens=family.text_batch * family.text_tokens,
+        controls=len(model.controls),
+        kept=family.control.kept if family.control else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Models, LoRAs, small autoencoders and adapters that have a short name, and the defaults that a checkpoint brings along.
+"""Everything that has a short name (models, LoRAs, small autoencoders, adapters), and the defaults that a checkpoint brings along.
 
 Defaults tell what weights can't: how many steps, which guidance, which sampler, or the only times a network was trained
 on. They are read from ``reactive.json`` in a model's folder, from a JSON file of the same name beside a single file or a
@@ -33,7 +33,7 @@ class CatalogueEntry:
     name, hub
         The short name, and the id of its repository on the Hugging Face hub.
     kind
-        ``model``, ``lora``, ``vae`` or ``adapter``; ``stems``, ``lyrics`` or ``depth`` for models that extract those.
+        ``model``, ``lora``, ``vae``, ``adapter`` or ``control``; ``stems``, ``lyrics`` or ``depth`` for models that extract those.
     family, also
         Which models it belongs to, and others with the same latents.
     about, licence
@@ -51,7 +51,9 @@ class CatalogueEntry:
     quantised
         The same, of 4 GB too, by how its weights are quantised, where that is a smaller card.
     width
-        Of an adapter, the channels of the texts of models that it is for.
+        Of an adapter or control network, the channels of the texts of models that it is for.
+    shows
+        Of a control network, what its pictures show: ``canny``, ``depth``, ...; one for several kinds has several.
     sell
         Whether a band may sell what it makes with it, in one word: yes, limited or no. The licence itself decides.
     defaults
@@ -71,6 +73,7 @@ class CatalogueEntry:
     card: int = 0
     quantised: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
+    shows: tuple[str, ...] = ()
     sell: str = ""
     also: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +83,7 @@ def _read_entries() -> tuple[CatalogueEntry, ...]:
     """Return what ``catalogue.json`` lists; lists in it are tuples here, so that nobody changes them."""
     listed = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     for entry in listed:
-        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also")}
+        entry |= {key: tuple(entry.get(key, ())) for key in ("files", "also", "shows")}
         defaults = entry.get("defaults", {})
         entry["defaults"] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in defaults.items()
@@ -130,6 +133,15 @@ def small_autoencoder(family: str) -> CatalogueEntry | None:
 def style_adapter(family: str) -> CatalogueEntry | None:
     """Return the adapter by which a family takes the style of pictures, None if there is none."""
     return next((entry for entry in ENTRIES if entry.kind == "adapter" and entry.family == family), None)
+
+
+def control_network(family: str, kind: str, width: int = 0) -> CatalogueEntry | None:
+    """Return a family's usual control network for pictures of a kind, and texts of a width if it is known; None if there is none."""
+    for entry in ENTRIES:
+        fits = not width or not entry.width or width == entry.width
+        if entry.kind == "control" and entry.family == family and kind in entry.shows and fits:
+            return entry
+    return None
 
 
 def find_entry(name: str) -> CatalogueEntry | None:

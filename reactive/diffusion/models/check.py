@@ -8,6 +8,7 @@ from typing import Any
 
 from reactive.diffusion.models.adapter import find_adapter
 from reactive.diffusion.models.catalogue import EMBER, ENTRIES, CatalogueEntry, find_entry, read_json
+from reactive.diffusion.models.control import find_control
 from reactive.diffusion.models.diffusers_folder import folder_family, folder_sampling, weighty_parts
 from reactive.diffusion.models.families import Family, family_named
 from reactive.diffusion.models.locate import cached, cached_files, find_model
@@ -38,6 +39,8 @@ def check_model(name: str) -> dict[str, Any]:
         return _check_lora(name)
     if entry is not None and entry.kind == "adapter":
         return _check_adapter(entry)
+    if entry is not None and entry.kind == "control":
+        return _check_control(entry)
     if Path(name).is_dir() and not (Path(name) / "model_index.json").is_file() and weights_in(Path(name)).is_file():
         return _check_lora(name)
     found = find_model(name)
@@ -175,6 +178,19 @@ def _check_adapter(entry: CatalogueEntry) -> dict[str, Any]:
         "weights": ", ".join(_formats(files, entry.name)),
         "size_mb": _megabytes(sum(file.stat().st_size for file in files)),
         "sha256": adapter.sha256,
+    }
+
+
+def _check_control(entry: CatalogueEntry) -> dict[str, Any]:
+    control = find_control(f"{entry.shows[0]}={entry.name}", family_named(entry.family))
+    files = [file for file in control.files if file.suffix == ".safetensors"]
+    return {
+        "kind": "control",
+        "family": entry.family,
+        "path": str(control.folder),
+        "weights": ", ".join(_formats(files, entry.name)),
+        "size_mb": _megabytes(sum(file.stat().st_size for file in files)),
+        "sha256": control.sha256,
     }
 
 

@@ -10,7 +10,7 @@ from reactive.errors import ModelError
 
 
 def pull(name: str, *, full: bool = False) -> Path:
-    """Download a model, LoRA, autoencoder or adapter, or resume a download; return its path.
+    """Download a model, LoRA, autoencoder, adapter or control network, or resume a download; return its path.
 
     Parameters
     ----------

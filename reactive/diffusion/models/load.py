@@ -35,12 +35,13 @@ from reactive.diffusion.models.adapter import Adapter, add_adapter, find_adapter
 from reactive.diffusion.models.autoencoders import find_autoencoder, hash_autoencoder, load_autoencoder
 from reactive.diffusion.models.catalogue import EMBER as EMBER
 from reactive.diffusion.models.catalogue import read_json
+from reactive.diffusion.models.control import ControlNetwork, find_control, load_controls
 from reactive.diffusion.models.diffusers_folder import folder_family, load_folder
 from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import find_model as find_model
 from reactive.diffusion.models.locate import hash_files
 from reactive.diffusion.models.locate import hash_folder as hash_folder
-from reactive.diffusion.models.lora import Lora, find_lora, fuse, parse_lora
+from reactive.diffusion.models.lora import Lora, find_lora, fuse, left_out, parse_lora
 from reactive.diffusion.models.model import Model as Model
 from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, quantise
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
@@ -60,6 +61,7 @@ def load_model(
     loras: Sequence[str] = (),
     vae: str | None = None,
     adapter: str | None = None,
+    controls: Sequence[str] = (),
     dtype: str = "auto",
     quant: str | None = None,
     config: Path | None = None,
@@ -88,6 +90,9 @@ def load_model(
     adapter
         An IP-Adapter, by which pictures steer the style: ``auto`` for the family's usual one, a short name, a file or a folder.
         Default: none.
+    controls
+        Control networks, which keep the shapes of pictures: what these show, for the family's usual network (``canny``), or with a
+        network (``canny=FOLDER``).
     dtype
         ``auto`` (float16 on cards, bfloat16 for families that overflow in it; bfloat16 on CPUs that multiply it, else
         float32), ``float32``, ``float16`` or ``bfloat16``.
@@ -124,6 +129,7 @@ def load_model(
     stored = parse_quant(quant)
     fused = [find_lora(*parse_lora(text)) for text in loras]
     pictures = None if adapter is None else adapter_here(adapter, found, name)
+    steering = controls_here(controls, found, name)
     prepare_backend(device)
     quiet_loading()
     if stored.file is not None and (found.is_file() or fused):
@@ -152,6 +158,9 @@ def load_model(
     if pictures is not None:
         modules["pictures"] = add_adapter(pictures, parts.family, modules["network"])
         sha256 = _with_adapter(sha256, pictures)
+    networks = load_controls(steering, parts.family, modules["network"], number_format) if steering else {}
+    sha256 = _with_controls(sha256, steering)
+    without = [note for lora in fused if (note := left_out(lora, modules))]
     varying = add_beside([lora for lora in fused if lora.scale is None], modules)
     sha256 = _quantised(sha256, stored)
     short = found.name if found.is_file() else name
@@ -164,7 +173,8 @@ def load_model(
         recognized_as=parts.recognized_as,
         times=parts.family.times,
     )
-    sampling = replace(sampling, notes=(*(note for lora in fused for note in lora.notes), *sampling.notes))
+    of_loras = [note for lora in fused for note in lora.notes]
+    sampling = replace(sampling, notes=(*of_loras, *without, *sampling.notes))
     chosen = sampling.guidance if guidance is None else guidance
     vae_format = autoencoder_dtype(parts.family.exact_autoencoder(modules["vae"].config), number_format)
     for part, module in modules.items():
@@ -176,6 +186,7 @@ def load_model(
                 # after LoRAs are fused, layer by layer, so that a card never holds the plain weights
                 quantise(module, stored, at)
             modules[part] = place_part(module, at, exact, images=part in ("network", "vae"))
+    networks = {kind: place_part(part, where, number_format, images=True) for kind, part in networks.items()}
     for half, fold in ((modules["vae"].decoder, fold_decoder), (modules["vae"].encoder, fold_encoder)):
         if isinstance(getattr(half, "layers", None), torch.nn.Sequential):
             half.layers = fold(half.layers)
@@ -201,6 +212,7 @@ def load_model(
         compiled=compiled,
         scheduler=parts.scheduler,
         memory=memory_class(device_memory(where.type)),
+        controls=networks,
         loras=varying,
         notes=notes,
         **modules,
@@ -213,6 +225,7 @@ def hash_weights(
     vae: str | None = None,
     adapter: str | None = None,
     quant: str | None = None,
+    controls: Sequence[str] = (),
 ) -> str:
     """Return the hash that `load_model` gives a model with LoRAs and other parts, without loading it.
 
@@ -234,6 +247,7 @@ def hash_weights(
         sha256 = _with_autoencoder(sha256, find_autoencoder(vae, family))
     if adapter is not None:
         sha256 = _with_adapter(sha256, adapter_here(adapter, found, name))
+    sha256 = _with_controls(sha256, controls_here(controls, found, name))
     return _quantised(sha256, parse_quant(quant))
 
 
@@ -250,10 +264,30 @@ def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
     ModelError
         If it is missing, or is for another kind of model.
     """
+    family, width = _family_and_width(found, name)
+    return find_adapter(adapter, family, width)
+
+
+def controls_here(controls: Sequence[str], found: Path, name: str) -> list[ControlNetwork]:
+    """Return control networks for the model of a folder or file.
+
+    Raises
+    ------
+    ModelError
+        If one is missing, or is for another kind of model.
+    """
+    if not controls:
+        return []
+    family, width = _family_and_width(found, name)
+    return [find_control(text, family, width) for text in controls]
+
+
+def _family_and_width(found: Path, name: str) -> tuple[Family, int]:
+    """Return the family of a folder or file, and the channels of its texts; 0 if its configuration does not have them."""
     family = family_here(found, name)
     folder = CONFIGS / read_header(found, name).config if found.is_file() else found
     width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
-    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
+    return family, width if isinstance(width, int) else 0
 
 
 def family_here(found: Path, name: str) -> Family:
@@ -273,6 +307,12 @@ def _with_autoencoder(sha256: str, place: Path) -> str:
 
 def _with_adapter(sha256: str, adapter: Adapter) -> str:
     return _chained(sha256, f"adapter {adapter.sha256}")
+
+
+def _with_controls(sha256: str, controls: Sequence[ControlNetwork]) -> str:
+    for control in controls:
+        sha256 = _chained(sha256, f"control {control.sha256}")
+    return sha256
 
 
 def _quantised(sha256: str, quant: Quant) -> str:

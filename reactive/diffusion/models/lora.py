@@ -176,6 +176,8 @@ def changed_layers(lora: Lora, modules: dict[str, Any]) -> list[ChangedLayer]:
     names = {part: _flat_names(module) for part, module in modules.items() if part in PARTS}
     blocks = int(modules["network"].config.get("layers_per_block", 1))
     for (part, layer), matrices in layers.items():
+        if _is_of_later_texts(part, modules):
+            continue
         known_layers = names.get(part, {})
         target = known_layers.get(_flat(layer)) or known_layers.get(_diffusers_name(_flat(layer), blocks))
         if target is None or not {"up", "down"} <= matrices.keys():
@@ -185,7 +187,28 @@ def changed_layers(lora: Lora, modules: dict[str, Any]) -> list[ChangedLayer]:
                 remedy="use a LoRA made for this family of models",
             )
         found.append(ChangedLayer(part, layer, target, matrices))
+    if not found:
+        raise ModelError(
+            "changes text encoders only, which this model loads for its prompts as they are",
+            where=where,
+            remedy="use a LoRA for the network",
+        )
     return found
+
+
+def left_out(lora: Lora, modules: dict[str, Any]) -> str:
+    """Return a sentence if a LoRA has parts for text encoders that are not among a model's parts, which are then left out."""
+    if "texts" not in modules:
+        return ""
+    parts = {part for part, _ in read_layers(lora.path, f"--lora {lora.name}") if _is_of_later_texts(part, modules)}
+    return (
+        f"what {lora.path.name} changes of text encoders is left out; its part for the network is used" if parts else ""
+    )
+
+
+def _is_of_later_texts(part: str, modules: dict[str, Any]) -> bool:
+    """Whether a part is a text encoder that is only loaded for the clip's prompts, and then as it is."""
+    return part != "network" and part not in modules and "texts" in modules
 
 
 def other_width(lora: Lora, layer: ChangedLayer) -> ModelError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class Model:
         Text encoders the size of language models, which are loaded when prompts are embedded; None if they are among the parts.
     pictures
         What encodes pictures for the adapter in the network, loaded when there are some; None if it has no adapter.
+    controls
+        Control networks by what their pictures show (``canny``).
     loras
         Its LoRAs whose strength changes, in the order of their strengths.
     scheduler
@@ -85,6 +87,7 @@ class Model:
     memory: int = 0
     texts: LargeTexts | None = None
     pictures: LargeTexts | None = None
+    controls: Mapping[str, Any] = field(default_factory=dict)
     loras: tuple[VaryingLora, ...] = ()
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -142,7 +145,13 @@ class Model:
             sampling = replace(sampling, grid=stretched(sampling.grid, self.schedule.steps, shift, float(lowest)))
         return replace(self, sampling=sampling)
 
-    def predict_x0(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning | torch.Tensor) -> torch.Tensor:
+    def predict_x0(
+        self,
+        z: torch.Tensor,
+        tau: torch.Tensor,
+        conditioning: Conditioning | torch.Tensor,
+        controls: NamedTensors | None = None,
+    ) -> torch.Tensor:
         """Return the network's prediction of the clean latents, float32.
 
         The network computes in its own number format; its output is converted to float32, since a small alpha magnifies
@@ -156,15 +165,21 @@ class Model:
             Train times [n] in 0..T.
         conditioning
             The conditioning; tokens alone [n, tokens, width] if the family needs no more.
+        controls
+            Hints and weights of control networks, as `control.ControlBank` has them; None: none of them counts.
         """
         if isinstance(conditioning, torch.Tensor):
             conditioning = Conditioning(conditioning)
-        return self._x0(z.float(), tau, self._predicted(z, tau, conditioning))
+        return self._x0(z.float(), tau, self._predicted(z, tau, conditioning, controls))
 
-    def _predicted(self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+    def _predicted(
+        self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning, controls: NamedTensors | None = None
+    ) -> torch.Tensor:
         """Return what the network predicts of noisy latents, float32."""
         time = self.schedule.network_time(tau).to(self.device)
         asked = self.family.ask(self, z.float().to(self.dtype), time, conditioning)
+        if controls is not None:
+            asked["controls"] = controls
         if conditioning.loras is not None:
             asked[STRENGTHS] = conditioning.loras
         return self._run("network", self._network, asked).float()
@@ -181,7 +196,12 @@ class Model:
         return (z - sigma * output) / alpha.clamp_min(1e-3)
 
     def predict_x0_guided(
-        self, z: torch.Tensor, tau: torch.Tensor, conditioning: Conditioning, negative: Conditioning
+        self,
+        z: torch.Tensor,
+        tau: torch.Tensor,
+        conditioning: Conditioning,
+        negative: Conditioning,
+        controls: NamedTensors | None = None,
     ) -> torch.Tensor:
         """Return the clean latents, float32, led away from the negative prompt (Ho and Salimans 2022, arXiv 2207.12598).
 
@@ -191,14 +211,17 @@ class Model:
             For n items.
         negative
             For as many; unused at guidance 1, or if guidance is an input of the network.
+        controls
+            As in `predict_x0`; they steer both.
         """
         if self.guidance <= 1.0 or self.tells_guidance:
-            return self.predict_x0(z, tau, conditioning)
+            return self.predict_x0(z, tau, conditioning, controls)
+        steered = None if controls is None else {name: _twice(part) for name, part in controls.items()}
         twice = torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative)
         if self.family.guide is not None:
-            told, other = self._predicted(*twice).chunk(2)
+            told, other = self._predicted(*twice, steered).chunk(2)
             return self._x0(z.float(), tau, self.family.guide(told, other, self.guidance))
-        both = self.predict_x0(*twice)
+        both = self.predict_x0(*twice, steered)
         led, free = both.chunk(2)
         return free + self.guidance * (led - free)
 
@@ -216,10 +239,16 @@ class Model:
         return network(inputs) if self.graphs is None else self.graphs.run(name, network, inputs)
 
     def _network(self, inputs: NamedTensors) -> torch.Tensor:
-        if STRENGTHS not in inputs:
-            return self.family.answer(self.network, inputs)
-        with at_strengths(inputs[STRENGTHS]):
-            return self.family.answer(self.network, {name: inputs[name] for name in inputs if name != STRENGTHS})
+        asked = dict(inputs)
+        strengths, controls = asked.pop(STRENGTHS, None), asked.pop("controls", None)
+        if controls is not None:
+            assert self.family.control is not None
+            told = [(self.controls[part], part, *named.values()) for part, named in _by_kind(controls)]
+            asked = self.family.control.steer(told, asked)
+        if strengths is None:
+            return self.family.answer(self.network, asked)
+        with at_strengths(strengths):
+            return self.family.answer(self.network, asked)
 
     def _encoder(self, inputs: NamedTensors) -> torch.Tensor:
         pictures = inputs["pictures"]
@@ -241,3 +270,13 @@ class Model:
             latents = latents.unsqueeze(2)
         decoded: torch.Tensor = self.vae.decode(latents, return_dict=False)[0]
         return decoded.squeeze(2) if self.family.film_autoencoder else decoded
+
+
+def _twice(named: NamedTensors) -> NamedTensors:
+    return {name: torch.cat([value, value]) for name, value in named.items()}
+
+
+def _by_kind(controls: NamedTensors) -> Iterator[tuple[str, NamedTensors]]:
+    """Yield what each control's pictures show, and its hint and share; their names begin with a number, as there may be several."""
+    for name in sorted(controls):
+        yield name.partition(" ")[2], {part: controls[name][part] for part in ("hint", "share")}

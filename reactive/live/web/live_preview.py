@@ -19,8 +19,18 @@ from reactive.live.outputs.feed import TimedPicture
 from reactive.live.quantise import QUANTISE
 from reactive.live.session import error_message
 from reactive.live.web.clients import Client
-from reactive.live.web.commands import LOOPING, MARKING, Command, carry_out
-from reactive.live.web.protocol import Act, MakeChange, NextPhase, One, PageMessage, TakeCredit, Tap, pack_picture
+from reactive.live.web.commands import LOOPING, Command, carry_out
+from reactive.live.web.protocol import (
+    Act,
+    MakeChange,
+    NameMark,
+    NextPhase,
+    One,
+    PageMessage,
+    TakeCredit,
+    Tap,
+    pack_picture,
+)
 from reactive.live.web.server import Server
 from reactive.timeline.clock import frame_time
 
@@ -52,6 +62,7 @@ class LivePreview:
             "tap": self._tap,
             "one": self._one,
             "act": self._act,
+            "mark": self._mark,
         }
 
     @property
@@ -160,8 +171,16 @@ class LivePreview:
         session = self.session
         if action.kind in ("song", "next-song", "previous-song"):
             raise TimelineError("a live input has no songs", remedy="preview a set list")
-        if action.kind in MARKING:
-            raise TimelineError("a live input has no cue points and snapshots", remedy="preview a song")
+        if action.kind in ("snapshot", "store"):
+            await self.server.run(
+                getattr(session, "recall" if action.kind == "snapshot" else "store"), round(action.value)
+            )
+            await self.server.send_state()
+            return
+        if action.kind == "glide" and action.value:
+            raise TimelineError("a live input recalls snapshots at once", remedy="preview a song")
+        if action.kind == "cue":
+            raise TimelineError("a live input has no cue points", remedy="store a snapshot of the knobs instead")
         if action.kind in LOOPING:
             raise TimelineError("a live input can't be repeated", remedy="preview a song")
         if action.kind == "quantise":
@@ -211,6 +230,13 @@ class LivePreview:
         if action is None:
             raise TimelineError(f'there is no action "{message.name}"', remedy="reload the page")
         await self.act(action)
+
+    async def _mark(self, client: Client, message: NameMark) -> None:
+        del client
+        if message.what == "cue":
+            raise TimelineError("a live input has no cue points", remedy="store a snapshot of the knobs instead")
+        await self.server.run(self.session.rename, message.number, message.name)
+        await self.server.send_state()
 
     async def _next(self, client: Client, message: NextPhase) -> None:
         del client, message

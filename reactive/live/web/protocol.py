@@ -371,6 +371,7 @@ class LiveState(ServerMessage):
     hold: bool
     black: bool
     quantise: str
+    snapshots: list[str | None]
     waiting: list[Coming]
 
 

@@ -23,7 +23,7 @@ from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
 from reactive.diffusion.backend.opencv import opencv
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
-from reactive.diffusion.models.load import Model, adapter_here, find_model
+from reactive.diffusion.models.load import Model, adapter_here, controls_here, find_model
 from reactive.diffusion.models.locate import HASHED, cached
 from reactive.diffusion.models.lora import parse_lora
 from reactive.files import hash_file
@@ -31,6 +31,7 @@ from reactive.render.plan import Plan, Segment
 from reactive.render.settings import Settings
 from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
+from reactive.timeline.control_pictures import CONTROLS
 from reactive.timeline.edges import shot_around
 from reactive.timeline.loras import LORAS
 from reactive.timeline.styles import STYLES
@@ -97,6 +98,8 @@ def model_hash(settings: Settings) -> str:
     if settings.model.adapter:
         adapter = adapter_here(settings.model.adapter, model, settings.model.name)
         more += [adapter.weights, adapter.encoder]
+    for control in controls_here(settings.model.control_models, model, settings.model.name):
+        more += control.files
     if settings.model.quant:
         # a kind of quantisation is part of the request
         more.append(Path(settings.model.quant))
@@ -165,6 +168,7 @@ def picture_keys(
     inputs: Mapping[str, Any],
     sources: Mapping[int, str],
     styles: Mapping[str, str] = MappingProxyType({}),
+    controls: Sequence[Sequence[Any]] = (),
 ) -> list[str]:
     """Return the key of each segment's pictures.
 
@@ -178,12 +182,15 @@ def picture_keys(
         The hash of each picture and video, by its number as the timeline's columns `source`, `guide` and `ground` have it.
     styles
         The hash of each reference picture, by its name.
+    controls
+        Each control's name, and the hashes of its files with the numbers of their subjects; none if they count nowhere.
     """
     # all of them are computed for every frame, whatever their weights
     named = [[name, styles.get(name, "")] for name in timeline.styles] if styles else []
+    shapes = {"controls": [*map(list, controls)]} if controls else {}
     # the files behind these names are part of the model's hash
     loras = {"loras": list(timeline.loras)} if timeline.loras else {}
-    base = digest({**inputs, **({"styles": named} if named else {}), **loras})
+    base = digest({**inputs, **({"styles": named} if named else {}), **shapes, **loras})
     chains: dict[tuple[int, int], str] = {}
     keys = []
     for segment in plan.segments:
@@ -296,12 +303,19 @@ def _content_at(
     named = [prompts[int(columns[name][frame])] for name in _PROMPTS]
     numbers = [
         *(float(columns[name][frame]) for name in (*STYLES, *LORAS) if columns[name].any()),
+        *_shapes_at(columns, frame),
         float(columns["weight"][frame]),
         float(columns["strength"][frame]),
         int(columns["seed"][frame]),
         int(columns["slerp"][frame]),
     ]
     return [named, numbers, sources.get(source, str(source))]
+
+
+def _shapes_at(columns: Mapping[str, np.ndarray], frame: int) -> list[float]:
+    """Return the weights of the controls in a frame, and the numbers of what they may see beside its source."""
+    weights = [float(columns[name][frame]) for name in CONTROLS if columns[name].any()]
+    return [*weights, *(float(columns[name][frame]) for name in ("guide", "ground"))] if weights else []
 
 
 def _named(column: np.ndarray, text: Any) -> list[Any]:

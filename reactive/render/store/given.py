@@ -12,6 +12,7 @@ from typing import Any
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import MediaError, PresetError
+from reactive.preset.control import joined_control, split_control
 from reactive.preset.installed import PRESET_FILE
 from reactive.preset.library import find_preset
 from reactive.preset.style import split_style
@@ -184,12 +185,24 @@ def _changed(settings: Mapping[str, Any], change: Change, named: Change, preset:
             new[key] = named(new[key])
     new["loras"] = [_lora(text, named) for text in new.get("loras", ())]
     new["styles"] = [_style(text, change) for text in new.get("styles", ())]
+    new["controls"] = [_control(text, change) for text in new.get("controls", ())]
+    new["control_models"] = [_control_model(text, named) for text in new.get("control_models", ())]
     return new
 
 
 def _style(text: str, change: Change) -> str:
     name, weight = split_style(text)
     return f"{change(name)}:{weight}"
+
+
+def _control(text: str, change: Change) -> str:
+    kind, name, weight = split_control(text)
+    return joined_control(kind, change(name) if name else "", weight)
+
+
+def _control_model(text: str, named: Change) -> str:
+    kind, equals, name = text.partition("=")
+    return f"{kind}={named(name)}" if equals else text
 
 
 def _lora(text: str, named: Change) -> str:

@@ -123,7 +123,8 @@ def with_absolute_paths(spec: RenderSpec) -> RenderSpec:
     photos, videos, styles = (
         tuple(path.absolute() for path in files) for files in (spec.photos, spec.videos, spec.styles)
     )
-    return replace(spec, folder=spec.folder.absolute(), photos=photos, videos=videos, styles=styles)
+    controls = tuple(replace(file, path=file.path.absolute()) for file in spec.controls)
+    return replace(spec, folder=spec.folder.absolute(), photos=photos, videos=videos, styles=styles, controls=controls)
 
 
 def model_with_absolute_paths(model_spec: ModelSpec) -> ModelSpec:

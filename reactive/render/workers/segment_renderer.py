@@ -97,6 +97,7 @@ class SegmentRenderer:
                 grounds=spec.grounds,
                 composed=spec.composed,
                 styles=spec.styles,
+                controls=spec.controls,
                 background=spec.background,
                 batch=shape,
                 lanes=spec.lane_count(shape),

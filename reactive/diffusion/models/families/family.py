@@ -195,9 +195,48 @@ def _no_defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[st
     return {}
 
 
+def _as_it_is(network: Any) -> None:
+    del network
+
+
 def _no_guidance(config: Config) -> bool:
     del config
     return False
+
+
+@dataclass(frozen=True)
+class Control:
+    """How control networks (ControlNet; Zhang et al. 2023, arXiv 2302.05543) steer the networks of a family.
+
+    Attributes
+    ----------
+    classes
+        The classes that such a network's configuration may name.
+    misfit
+        What does not fit, by the configurations of a family's network and of a control network, and what its pictures show
+        (``canny``); empty if nothing.
+    prepare
+        Called once with a loaded control network.
+    hint
+        What a control network takes of pictures [n, 3, height, width] in [0, 1]: [n, channels, h, w]; computed once for all steps.
+        The first argument is the model, the second the control network, the third what its pictures show (``canny``).
+    steer
+        The family's inputs with those added that steer it. Each control is its network, what its pictures show, its hint, and
+        the weight of each item, [n].
+    kept
+        How many numbers one control adds for one picture, which are kept while the network computes: by the network's configuration
+        and the number of latents.
+    numbers
+        How many weights the usual control network has for a family's network, which may be without memory.
+    """
+
+    classes: tuple[str, ...]
+    misfit: Callable[[Any, Config, str], str]
+    hint: Callable[[FamilyModel, Any, str, torch.Tensor], torch.Tensor]
+    steer: Callable[[Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], dict[str, Any]], dict[str, Any]]
+    kept: Callable[[Config, int], float]
+    numbers: Callable[[Any], int]
+    prepare: Callable[[Any], None] = _as_it_is
 
 
 @dataclass(frozen=True)
@@ -275,6 +314,8 @@ class Family:
         has no such adapters.
     adapter_numbers
         How many weights such an adapter adds to the network.
+    control
+        How control networks steer its network; None: there are none here.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -312,6 +353,7 @@ class Family:
     film_autoencoder: bool = False
     add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
     adapter_numbers: Callable[[Any], int] | None = None
+    control: Control | None = None
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost

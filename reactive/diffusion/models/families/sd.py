@@ -11,6 +11,7 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+from reactive.diffusion.models.families.unet_control import UNET_CONTROL
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 CLIP = {"text_encoder": "transformers.CLIPTextModel", "tokenizer": "transformers.CLIPTokenizer"}
@@ -96,6 +97,7 @@ SD = Family(
     answer=answer_unet,
     add_adapter=add_unet_adapter,
     adapter_numbers=unet_adapter_numbers,
+    control=UNET_CONTROL,
     tells_guidance=told_by_time,
     few_step="",
     single_files=("sd1", "sd2"),

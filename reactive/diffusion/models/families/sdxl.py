@@ -17,6 +17,7 @@ from reactive.diffusion.models.families.sd import (
     told_by_time,
     unet_adapter_numbers,
 )
+from reactive.diffusion.models.families.unet_control import UNET_CONTROL
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 
@@ -78,6 +79,7 @@ SDXL = Family(
     answer=answer_unet,
     add_adapter=add_unet_adapter,
     adapter_numbers=unet_adapter_numbers,
+    control=UNET_CONTROL,
     tells_guidance=told_by_time,
     zero_negative=True,
     exact_autoencoder=_overflows,

@@ -2,6 +2,7 @@
 
 import {Connection} from "./connection.js";
 import {Keys} from "./keys.js";
+import {Marks} from "./marks.js";
 import {Quantise} from "./quantise.js";
 import {started, waitingRoom} from "./starting.js";
 
@@ -13,6 +14,7 @@ const levels = byId("levels"), drawing = levels.getContext("2d");
 const change = (data) => connection.send({t: "change", ...data});
 const act = (name) => connection.send({t: "act", name});
 const quantise = new Quantise(act);
+const marks = new Marks(act, (message) => connection.send(message));
 let state = null, controls = {}, newest = null, drawn = 0, decoding = false, shownMacros = "";
 
 let starting = false;
@@ -39,6 +41,7 @@ connection.on("state", (message) => {
   for (const chip of byId("presets").children) chip.setAttribute("aria-pressed", chip.textContent === state.preset);
   quantise.update(state);
   quantise.show(0);
+  marks.update(state);
   build();
 });
 connection.on("status", (message) => {
@@ -134,10 +137,9 @@ const ask = (t) => connection.send({t});
 for (const kind of ["freeze", "hold", "black"]) byId(kind).onclick = () => toggle(kind);
 for (const kind of ["tap", "one", "next"]) byId(kind).onclick = () => ask(kind);
 byId("full").onclick = full;
-byId("reset").onclick = () => act("reset");
 const keys = new Keys({"full-screen": full}, act);
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("select") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.matches("select, input[type=text]") || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (["Enter", " "].includes(event.key) && event.target.matches("button, summary")) return;
   if (keys.press(event)) event.preventDefault();
 });

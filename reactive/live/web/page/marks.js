@@ -17,20 +17,22 @@ export class Marks {
     this.act = act;
     this.send = send;
     this.shown = "";
-    byId("cue-set").onclick = () => act("cue");
+    // a live input has snapshots only
+    this.song = Boolean(byId("cue-set"));
+    if (this.song) byId("cue-set").onclick = () => act("cue");
     byId("reset").onclick = () => act("reset");
     byId("store").onclick = () => act(`store.${this.free}`);
-    byId("glide").onchange = () => act(`glide.${byId("glide").value}`);
+    if (this.song) byId("glide").onchange = () => act(`glide.${byId("glide").value}`);
   }
 
-  update({cues, snapshots, glide}) {
-    byId("glide").value = glide;
+  update({cues = [], snapshots, glide = 0}) {
+    if (this.song) byId("glide").value = glide;
     this.free = snapshots.indexOf(null) + 1;
     byId("store").disabled = !this.free;
     const told = JSON.stringify([cues, snapshots]);
     if (told === this.shown) return;
     this.shown = told;
-    byId("cues").replaceChildren(...cues.map(({name, time}, index) => this.row("cue", index + 1, name, stamp(time), [])));
+    if (this.song) byId("cues").replaceChildren(...cues.map(({name, time}, index) => this.row("cue", index + 1, name, stamp(time), [])));
     byId("snapshots").replaceChildren(...snapshots.flatMap((name, index) => (name === null ? [] : [
       this.row("snapshot", index + 1, name, "", [button("store", `Store ${name} again`, () => this.act(`store.${index + 1}`))]),
     ])));

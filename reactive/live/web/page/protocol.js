@@ -8,7 +8,7 @@ export const FROM_SERVER = {
   ],
   "state": [
     {"revision": ["number"], "presets": ["array"], "preset": ["string"], "problem": ["object", "null"], "grid": ["object", "null"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "changes": ["number"], "saved": ["boolean"], "songs": ["array"], "song": ["number"], "ready": ["number", "null"], "ending": ["string"], "endings": ["object"], "quantise": ["string"], "loop": ["array", "null"], "loop_start": ["number", "null"], "waiting": ["array"], "jump": ["array", "null"], "cues": ["array"], "snapshots": ["array"], "glide": ["number"]},
-    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "quantise": ["string"], "waiting": ["array"]},
+    {"revision": ["number"], "preset": ["string"], "phases": ["array"], "controls": ["object"], "macros": ["object"], "freeze": ["boolean"], "hold": ["boolean"], "black": ["boolean"], "quantise": ["string"], "snapshots": ["array"], "waiting": ["array"]},
   ],
   "status": [
     {"rate": ["number"], "ahead": ["number"], "stride": ["array"], "behind": ["number"], "late": ["boolean"], "prepared": ["number", "null"], "quality": ["number"], "shot": ["array", "null"], "failed": ["string", "null"], "note": ["string", "null"], "kept": ["number"], "outputs": ["array", "?"]},

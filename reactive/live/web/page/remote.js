@@ -46,10 +46,10 @@ connection.on("state", async (message) => {
   for (const [id, on] of [["black", state.black], ["hold", state.hold]]) byId(id).setAttribute("aria-pressed", on);
   for (const unit of ["off", "beat", "bar"]) document.querySelector(`[data-act="quantise.${unit}"]`).setAttribute("aria-pressed", state.quantise === unit);
   fill("phases", state.phases.map((name, number) => [name, `phase.${number}`]));
-  if (live) return;
-  fill("cues", state.cues.map(({name}, index) => [name, `cue.${index + 1}`]));
   fill("snapshots", state.snapshots.flatMap((name, index) => (name === null ? [] : [[name, `snapshot.${index + 1}`]])));
   byId("store").disabled = !state.snapshots.includes(null);
+  if (live) return;
+  fill("cues", state.cues.map(({name}, index) => [name, `cue.${index + 1}`]));
   byId("songs").hidden = state.songs.length < 2;
   if (state.revision === revision) return;
   revision = state.revision;
