@@ -7,8 +7,8 @@
 Needs the extras [preview] and [test]; the page needs Chromium and its driver. `--soak MINUTES` plays in Chromium with other
 processes at full load and an edit every 10 s, and prints the longest standstill and the server's memory; with `--no-browser`
 it prints only the memory, with seeks, edits and clients that disconnect. `--evening MINUTES` plays a set list of four songs
-at six times its speed, without a browser, with an edit every five seconds, and prints the memory at the end of each song: 10
-minutes are an hour of music.
+at six times its speed, without a browser, with an edit every five seconds, and prints the memory at the end of each song. A
+seek into a feedback shot goes back to its start, so 10 minutes are half an hour to an hour of music.
 """
 
 from __future__ import annotations

@@ -27,11 +27,13 @@ import numpy as np
 
 from benchmarks.beat_scores import beat_scores, bias_ms, interval, misheard, onset_f
 from benchmarks.ear_pieces import Known, render_debian, render_split
-from benchmarks.ear_split import log_use, require_use
+from benchmarks.ear_split import log_use, named, require_use
 from benchmarks.other_ears import hear_by, installed
 from benchmarks.pieces import missing, missing_tools
 
 COLUMNS = ("F", "CMLt", "AMLt", "down F", "bias ms", "level", "off", "one", "kick F", "snare F")
+# Debian's packages of the pieces
+PACKAGES = {"freedoom": "freedoom", "hydrogen": "hydrogen-data", "openmsx": "openttd-openmsx"}
 # difference in F above which a piece counts as better
 MARGIN = 1e-9
 
@@ -111,15 +113,16 @@ def lacking(split: str, hearing: Path | None) -> list[str]:
     """Return what this machine lacks for rendering a split."""
     if split in ("debian", "tuned"):
         return missing()
-    from benchmarks.pieces import SOUNDFONT, WADS
+    from benchmarks.pieces import SOUNDFONT, gather
 
     found = missing_tools(SOUNDFONT)
     if hearing is None or not (hearing / "pop909").is_dir():
         found.append("the folder of scores (--hearing FOLDER, with pop909, groove, ... in it)")
     if not shutil.which("openmpt123"):
         found.append("openmpt123 (Debian: apt-get install openmpt123)")
-    if not any(Path(wad).exists() for wad in WADS):
-        found.append("Freedoom's music (Debian: apt-get install freedoom)")
+    have = {piece.name for piece in gather()}
+    lost = {piece.name.split()[0] for piece in named(split) if piece.source == "debian" and piece.name not in have}
+    found += [f"pieces of {name} (Debian: apt-get install {PACKAGES[name]})" for name in sorted(lost)]
     return found
 
 

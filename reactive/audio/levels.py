@@ -34,7 +34,7 @@ USUAL_TEMPO = 118.0
 # these log odds
 FASTEST_SHORT, NEARLY = 160.0, 0.5
 # least probability of a level that replaces the one that was found; on 475 excerpts as good as 0.5 to 0.7, and it changes less
-TO_CHANGE = 0.8
+TO_CHANGE = 0.75
 # least activation of a peak that a reading should explain, and how near one of its beats is then, in seconds
 LEAST_PEAK, NEAR_SECONDS = 0.1, 0.07
 # a third of the tempo, or three times it, is named from this share on

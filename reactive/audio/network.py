@@ -1,7 +1,7 @@
 """The rhythm networks, which find beats, bars and drums: a small temporal convolutional one, and one with attention.
 
 What `activations` returns is both networks' opinion: the mean of their log odds, weighted by `NETWORKS`. This file computes the
-convolutional one, `attention` the other.
+convolutional one, which also follows live input, `attention` the other.
 
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
@@ -25,8 +25,9 @@ OUTPUTS = ("beat", "downbeat", "kick", "snare", "hat")
 FRAME_SECONDS = 2 * HOP / RATE
 INPUTS = 2 * MELS + 24
 MODEL = Path(__file__).parent / "model" / "rhythm.safetensors"
-# the networks that are asked, and how much each one's log odds count; together they hear better than either alone
-NETWORKS: tuple[tuple[Path, float], ...] = ((MODEL, 0.4), (MODEL.with_name("attention.safetensors"), 0.6))
+# the networks that are asked, and how much each one's log odds count. The one with attention alone hears the pieces for tuning a little
+# better, but waltzes and beginnings made by formula worse
+NETWORKS: tuple[tuple[Path, float], ...] = ((MODEL, 0.2), (MODEL.with_name("attention.safetensors"), 0.8))
 # compression as in `onset`: a gain of the whole song cancels out
 COMPRESSION = 1000.0
 
