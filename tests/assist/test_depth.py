@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from reactive.assist.depth import estimate_depth, load_depth, seen_size
+from reactive.assist.depth import OUTLIERS, estimate_depth, load_depth, seen_size
 from reactive.cli import main
 from reactive.errors import ModelError
 
@@ -74,6 +74,8 @@ def test_a_map_has_the_networks_order_of_depth(toy_depth: Path) -> None:
     normed = (picture / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     with torch.inference_mode():
         own = model(torch.from_numpy(normed).float().permute(2, 0, 1)[None]).predicted_depth[0].numpy()
+    # the map spends its levels on all but the furthest and nearest places
+    own = own.clip(*np.quantile(own, [OUTLIERS, 1 - OUTLIERS]))
     assert np.corrcoef(own.ravel(), found.ravel())[0, 1] > 0.99
     wide = estimate_depth(photograph(320, 180), model)
     assert wide.shape == (180, 320)
