@@ -233,7 +233,7 @@ def test_the_examples_in_the_documentation_are_valid() -> None:
             # the guide also shows a MIDI mapping file; presets state their version
             if "version" in (data := tomllib.loads(text)):
                 found[file] = check_preset(data, where=file.name)
-    assert len(found) == 2
+    assert len(found) == 3
     preset = found[PAGE]
     assert preset.phase[1].order == "ladder"
     assert preset.pin[0].at == "drop 1"
