@@ -24,7 +24,7 @@ from reactive.media.safe import regular_file
 from reactive.media.sound import Track, open_track
 
 # increases with every change of the analysis
-VERSION = 11
+VERSION = 12
 MAX_SONGS = 64
 _ARRAYS = ("beats", "downbeats", "beats_per_bar", "fine", "chroma")
 _PLAIN = (

@@ -20,7 +20,7 @@ NO_PULSE = -2.3
 UNSURE_PULSE, CLEAR_PULSE = -1.3, 2.0
 MIN_BEATS = 4
 # probability, and steps from the song's start, of a beat that becomes the grid's first
-FIRST_BEAT, FIRST_STEPS = 0.25, 3
+FIRST_BEAT, FIRST_STEPS = 0.15, 3
 # a beat is moved to an attack this near, in seconds
 NEAR_SECONDS = 0.03
 # the network's mean error in seconds, as measured by `python -m benchmarks rhythm`

@@ -227,9 +227,9 @@ def test_a_source_without_an_image_to_image_pipeline_is_denoised_as_by_the_pipel
     levels: list[float] = []
     predict = type(model).predict_x0
 
-    def noted(self: Any, z: torch.Tensor, tau: torch.Tensor, conditioning: Any) -> torch.Tensor:
+    def noted(self: Any, z: torch.Tensor, tau: torch.Tensor, *given: Any) -> torch.Tensor:
         levels.append(float(self.schedule.alpha_sigma(tau)[1][0]))
-        return predict(self, z, tau, conditioning)
+        return predict(self, z, tau, *given)
 
     monkeypatch.setattr(type(model), "predict_x0", noted)
     mine = ours(model, PROMPTS, noise, source=source, strength=0.5)
