@@ -54,6 +54,12 @@ def _own_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             monkeypatch.setattr(sys.modules["torch"].backends.mps, "is_available", lambda: False)
 
 
+@pytest.fixture(autouse=True)
+def _no_measured_rates() -> None:
+    """Forget the speeds that earlier tests measured: what is said before a render depends on them."""
+    (Path(os.environ["REACTIVE_CACHE"]) / "rates.json").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers folder of toy width with random weights; its pace of the walk is not measured, since that depends on the machine."""
