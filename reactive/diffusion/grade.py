@@ -99,11 +99,13 @@ def setting_of(
     columns: Mapping[str, np.ndarray], palettes: Sequence[Palette], frame: int, lut: ColourTable | None = None
 ) -> Setting:
     """Return one frame's colour settings from the timeline's columns, rounded so that similar frames share a table."""
-    graded = (round(float(columns[name][frame]) * _STEPS) / _STEPS for name in COLOURS)
+    strength, tint, temperature, saturation, contrast, brightness = (
+        round(float(columns[name][frame]) * _STEPS) / _STEPS for name in COLOURS
+    )
     one, other = (int(columns[name][frame]) for name in ("palette_from", "palette_to"))
     before, after = (palettes[number] if number != NO_PALETTE else () for number in (one, other))
     weight = round(float(columns["weight"][frame]) * _STEPS) / _STEPS if before != after else 0.0
-    return Setting(before, after, weight, *graded, lut)
+    return Setting(before, after, weight, strength, tint, temperature, saturation, contrast, brightness, lut)
 
 
 def coloured(
