@@ -40,7 +40,7 @@ from reactive.render.inputs import RenderInputs, read_inputs
 from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.loras import with_loras
-from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
+from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between, texts_between
 from reactive.render.rates import expected_line
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
@@ -70,7 +70,7 @@ def make_clip(
     progress: Progress | None = None,
     rates: Rates | None = None,
     tell: Callable[[str], None] | None = None,
-    load: Callable[[ModelSpec], Model] = ModelSpec.load,
+    load: Callable[[ModelSpec, Sequence[str]], Model] = ModelSpec.load,
 ) -> Clip:
     """Make a finished clip of a song; what an interrupted run finished is taken from its job folder.
 
@@ -89,7 +89,7 @@ def make_clip(
     tell
         Called with each note for the user as soon as it is known, which the clip's `notes` have too, and with how long it will take.
     load
-        Loads the model; one that was loaded before may be returned.
+        Loads the model, given the texts that it will embed; one that was loaded before may be returned.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def make_clip(
         if not loop and with_aac(settings.encoding.chosen):
             encoded = threads_beside.enter_context(sound_beside(job, resolved.track, sound))
         report("loading", 0, 1)
-        model = load(_model_spec(settings, device, job, request))
+        model = load(_model_spec(settings, device, job, request), texts_between(resolved.timeline, frames, settings))
         prepared = prepare_render(
             song,
             outs,

@@ -118,8 +118,13 @@ class ModelSpec(Part):
         """Return these settings with some changed."""
         return type(self).model_validate({**dict(self), **changes})
 
-    def load(self) -> Model:
+    def load(self, prompts: Sequence[str] = ()) -> Model:
         """Load the model.
+
+        Parameters
+        ----------
+        prompts
+            Texts that will be shown, and their negatives; see `load_model`.
 
         Raises
         ------
@@ -143,6 +148,7 @@ class ModelSpec(Part):
             quant=self.quant,
             compiled=self.compile,
             overrides={option: value for option, value in told.items() if value},
+            prompts=prompts,
         )
 
 
