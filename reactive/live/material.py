@@ -37,6 +37,7 @@ from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.steering import with_adapter, with_controls
 from reactive.timeline.films import Footage
+from reactive.timeline.pools import plain_texts
 from reactive.timeline.timeline import Timeline
 
 # small, because an edit waits for the current batch; other batch sizes change pictures only by rounding
@@ -266,7 +267,7 @@ def load_studio(
     say(f"loading {options.model.title}")
     preset = open_preset(options.preset).preset
     options = with_controls(with_adapter(options, preset), preset)
-    model = options.model.changed(device=device).load()
+    model = options.model.changed(device=device).load(plain_texts(preset))
     output, files = options.output, options.sources
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
     if options.draft and not output.imagine_size:

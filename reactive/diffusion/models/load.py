@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -48,6 +49,7 @@ from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, qu
 from reactive.diffusion.models.quiet import silence
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
+from reactive.diffusion.models.text_order import embed_first
 from reactive.diffusion.models.varying_lora import add_beside
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 from reactive.errors import ModelError
@@ -69,6 +71,7 @@ def load_model(
     config: Path | None = None,
     compiled: bool = False,
     overrides: Mapping[str, str] = NO_OVERRIDES,
+    prompts: Sequence[str] = (),
 ) -> Model:
     """Load a model for a device.
 
@@ -107,6 +110,9 @@ def load_model(
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
     overrides
         Sampler, spacing and prediction that the user chose, by these names; they override the model's own.
+    prompts
+        Texts that will be shown, and their negatives. A text encoder the size of a language model embeds them before the network
+        is loaded and is freed, so that memory need not hold both.
 
     Raises
     ------
@@ -141,10 +147,16 @@ def load_model(
             where=f"--quant {quant}",
             remedy="use int8, fp8 or nf4 with it",
         )
+    memory = memory_class(device_memory(where.type))
+    first = None
+    if prompts:
+        # every bank of prompts has the empty one
+        wanted = ["", *prompts]
+        first = partial(embed_first, prompts=wanted, name=name, device=where, dtype=number_format, memory=memory)
     parts = (
         load_file(found, name, number_format, config)
         if found.is_file()
-        else load_folder(found, name, number_format, stored, texts_later=device == "cpu" and not fused)
+        else load_folder(found, name, number_format, stored, texts_later=device == "cpu" and not fused, first=first)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for lora in fused:
@@ -214,7 +226,7 @@ def load_model(
         graphs=graphs_for(where.type) if parts.family.graphs and stored.kind in RECORDED else None,
         compiled=compiled,
         scheduler=parts.scheduler,
-        memory=memory_class(device_memory(where.type)),
+        memory=memory,
         controls=networks,
         loras=varying,
         notes=notes,

@@ -18,14 +18,11 @@ import torch
 from reactive.diffusion.backend.footprint import Config, Cost, decoder_cost, encoder_cost, network_cost
 
 
-class FamilyModel(Protocol):
-    """The properties of a loaded model that a family reads: its parts, its guidance, and how many pixels a latent has on a side."""
+class TextModel(Protocol):
+    """The properties of a model that a family reads to embed texts; the network may not be loaded: it has its configuration only."""
 
     @property
     def network(self) -> Any: ...
-
-    @property
-    def vae(self) -> Any: ...
 
     @property
     def tokenizer(self) -> Any: ...
@@ -44,6 +41,13 @@ class FamilyModel(Protocol):
 
     @property
     def text_encoder_3(self) -> Any: ...
+
+
+class FamilyModel(TextModel, Protocol):
+    """The properties of a loaded model that a family reads: its parts, its guidance, and how many pixels a latent has on a side."""
+
+    @property
+    def vae(self) -> Any: ...
 
     @property
     def vae_scale_factor(self) -> int: ...
@@ -159,7 +163,7 @@ def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
     return math.exp(exponent) if config.get("time_shift_type", "exponential") == "exponential" else exponent
 
 
-def pipeline_of(name: str, model: FamilyModel) -> Any:
+def pipeline_of(name: str, model: TextModel) -> Any:
     """Return one of diffusers' pipelines with a model's text encoders and nothing else, for embedding texts."""
     import diffusers
 
@@ -254,7 +258,7 @@ class Family:
     network
         Which of them is the network.
     embed
-        Texts to conditioning, as the family's own pipelines compute it.
+        Texts to conditioning, as the family's own pipelines compute it. Large text encoders embed before the network is loaded.
     ask
         The network's inputs for latents z in its number format, times [n] and conditioning; values are tensors, or
         groups of them.
@@ -323,7 +327,7 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     parts: Mapping[str, str]
-    embed: Callable[[FamilyModel, list[str]], Conditioning]
+    embed: Callable[[TextModel, list[str]], Conditioning]
     ask: Callable[[FamilyModel, torch.Tensor, torch.Tensor, Conditioning], dict[str, Any]]
     network: str = "transformer"
     answer: Callable[[Any, dict[str, Any]], torch.Tensor] = _first_output

@@ -13,6 +13,7 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     fixed_native,
     halvings,
     pack,
@@ -29,7 +30,7 @@ def _longest_text(config: Config) -> int:
     return 512 if _tells_guidance(config) else 256
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     length = _longest_text(model.network.config)
     pipeline = pipeline_of("FluxPipeline", model)
     tokens, pooled, _ = pipeline.encode_prompt(texts, device=model.text_encoder.device, max_sequence_length=length)

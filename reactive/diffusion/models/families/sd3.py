@@ -10,10 +10,17 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost
 from reactive.diffusion.backend.footprint_rows import rows_cost
-from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, pipeline_of, shift_by_size
+from reactive.diffusion.models.families.family import (
+    Conditioning,
+    Family,
+    FamilyModel,
+    TextModel,
+    pipeline_of,
+    shift_by_size,
+)
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("StableDiffusion3Pipeline", model)
     tokens, _, pooled, _ = pipeline.encode_prompt(
         texts, None, None, device=model.text_encoder.device, do_classifier_free_guidance=False

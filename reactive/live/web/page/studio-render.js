@@ -94,7 +94,7 @@ export class RenderPage {
     byId("from-value").textContent = clock(Number(byId("from").value));
     byId("begin").disabled = !song;
     const {duration, size, crf, model} = this.settings(), count = Math.max(places.length, 1);
-    byId("begin").textContent = `make ${count > 1 ? `${count} clips` : "the clip"}${duration ? ` of ${duration} seconds` : ""}`;
+    byId("begin").textContent = count > 1 ? `make ${count} clips` : duration ? `make ${duration} seconds` : "make the clip";
     byId("more-words").textContent = `${places.length ? "" : `${size.replace("x", " × ")}, `}${crf === 18 ? "fine" : "smaller file"}, ${model}: change`;
     if (!song) { byId("estimate").textContent = "Choose a song first: step 1."; return; }
     clearTimeout(this.wait);
