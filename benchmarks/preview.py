@@ -2,13 +2,16 @@
 
     python -m benchmarks preview [--model ember] [--seconds 60] [--song FILE] [--threads N] [--no-browser]
     python -m benchmarks preview --soak 15 [--busy 4]
-    python -m benchmarks preview --evening 10
+    python -m benchmarks preview --evening 10 [--hurry]
+    python -m benchmarks preview --crash 4
 
 Needs the extras [preview] and [test]; the page needs Chromium and its driver. `--soak MINUTES` plays in Chromium with other
 processes at full load and an edit every 10 s, and prints the longest standstill and the server's memory; with `--no-browser`
 it prints only the memory, with seeks, edits and clients that disconnect. `--evening MINUTES` plays a set list of four songs
 at six times its speed, without a browser, with an edit every five seconds, and prints the memory at the end of each song. A
-seek into a feedback shot goes back to its start, so 10 minutes are half an hour to an hour of music.
+seek into a feedback shot goes back to its start, so 10 minutes are half an hour to an hour of music. With `--hurry` the next song
+comes after five seconds, so there are many changes of songs. `--crash N` kills the engine while the song plays, N times, and prints how
+long the picture stands still.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from pathlib import Path
 
 # MB by which memory may grow from the middle third of a soak to the last
 MAX_GROWTH = 25.0
+# MB by which the largest of a round through a set list may grow
+MAX_ROUNDS = 50.0
 # shares of the song that have not been played and so have no pictures yet
 UNPLAYED = (0.75, 0.2, 0.85, 0.35, 0.92, 0.05)
 CROWDED = 0.28
@@ -108,21 +113,36 @@ def soaked(url: str, process: int, minutes: float) -> None:
         bar("memory growth from the middle third to the last", last - middle, "MB", most=MAX_GROWTH)
 
 
-def soaked_evening(url: str, process: int, minutes: float) -> None:
-    """Print the server's memory at the end of each song, and whether it stays constant."""
-    from benchmarks.preview_clients import evening
+def soaked_evening(url: str, process: int, minutes: float, hurried: bool) -> None:
+    """Print the server's memory at the end of each song, and whether it stays constant after the first round."""
+    from benchmarks.preview_clients import SONGS, evening
 
     print(f"{'of music':>8}{'MB':>10}{'pictures':>10}")
 
     def report(passed: float, mb: float, pictures: int) -> None:
         print(f"{passed:8.1f}{mb:10.1f}{pictures:10}", flush=True)
 
-    curve, songs, music = asyncio.run(evening(url, minutes, lambda: resident(process), report))
+    curve, songs, music = asyncio.run(evening(url, minutes, lambda: resident(process), report, hurried=hurried))
     print(f"{songs} songs begun, {music:.0f} minutes of music")
     third = len(curve) // 3
     if third:
         middle, last = (sorted(mb for _, mb in part)[third // 2] for part in (curve[third : 2 * third], curve[-third:]))
         bar("memory growth from the middle third to the last", last - middle, "MB", most=MAX_GROWTH)
+    rounds = [max(mb for _, mb in curve[at : at + SONGS]) for at in range(0, len(curve) - SONGS + 1, SONGS)]
+    if len(rounds) > 2:
+        print("largest of each round, MB: " + " ".join(f"{mb:.0f}" for mb in rounds))
+        bar("growth from the second round to the last", rounds[-1] - rounds[1], "MB", most=MAX_ROUNDS)
+
+
+def crashed(song: Path, folder: Path, count: int, **settings: object) -> None:
+    """Print how long the picture stands still after the engine was killed."""
+    from benchmarks.preview_crash import crashes, serving
+
+    with serving(song, folder, **settings) as url:
+        back, stood = asyncio.run(crashes(url, count))
+    print("seconds to the next picture made: " + " ".join(f"{seconds:.2f}" for seconds in back))
+    bar("slowest return after a crash of the engine", max(back), "s", most=5.0)
+    bar("longest standstill at the playhead after it", max(stood), "s", most=5.0)
 
 
 def set_list(folder: Path) -> Path:
@@ -183,6 +203,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="measure standstills and memory for this time")
     parser.add_argument("--evening", type=float, metavar="MINUTES", help="measure memory over many songs for this time")
+    parser.add_argument("--hurry", action="store_true", help="with --evening: the next song after five seconds")
+    parser.add_argument("--crash", type=int, metavar="N", help="kill the engine N times while the song plays")
     parser.add_argument("--busy", type=int, default=4, help="with --soak: number of other busy processes")
     options = parser.parse_args(arguments)
     from tests.live.browser import chromium, previewing
@@ -190,6 +212,16 @@ def main(arguments: list[str]) -> None:
     server_options = ("--model", options.model, "--preset", options.preset, "--threads", str(options.threads))
     with tempfile.TemporaryDirectory() as name:
         song = set_list(Path(name)) if options.evening else options.song or _composed(Path(name) / "song.wav")
+        if options.crash:
+            crashed(
+                song.resolve(),
+                Path(name),
+                options.crash,
+                model=options.model,
+                preset=options.preset,
+                threads=options.threads,
+            )
+            return
         runs = ["evening"] if options.evening else ["soak"] if options.soak else ["clients", "page"]
         for what in runs:
             if what == "page" and (options.no_browser or chromium() is None):
@@ -205,7 +237,7 @@ def main(arguments: list[str]) -> None:
                 if what == "soak" and not options.no_browser and chromium() is not None:
                     soaked_page(url, folder, process.pid, options.soak, options.busy)
                 elif what == "evening":
-                    soaked_evening(url, process.pid, options.evening)
+                    soaked_evening(url, process.pid, options.evening, options.hurry)
                 elif what == "soak":
                     soaked(url, process.pid, options.soak)
                 elif what == "page":

@@ -64,11 +64,13 @@ class Studio:
     size: tuple[int, int]
     imagined: tuple[int, int]
     device: str
+    # photographs of single shots, which `sources` holds after those that were given
+    shot_photos: tuple[Path, ...] = field(default=(), kw_only=True)
 
     @property
     def fed_photos(self) -> tuple[Path, ...]:
         """The photographs of `sources`, in the order of their numbers."""
-        return self.options.sources.photos
+        return (*self.options.sources.photos, *self.shot_photos)
 
     @property
     def photo_names(self) -> tuple[str, ...]:
@@ -106,10 +108,11 @@ class SongMaterial(Studio):
     # encoded once for each choice of files
     _styles: dict[tuple[Path, ...], StyleBank] = field(default_factory=dict)
 
-    @property
-    def fed_photos(self) -> tuple[Path, ...]:
-        """The photographs of `sources`: those that were given, then those of single shots."""
-        return (*self.options.sources.photos, *self.shots.photos)
+    def without_song(self) -> Studio:
+        """Return model and sources alone, so that the song is not kept in memory."""
+        return Studio(
+            self.options, self.model, self.sources, self.size, self.imagined, self.device, shot_photos=self.shot_photos
+        )
 
     def follow_shots(self, timeline: Timeline) -> bool:
         """Read the edits of single shots again if their file was saved; return whether they are others now.
@@ -133,7 +136,7 @@ class SongMaterial(Studio):
         if new.photos != old.photos:
             photos = (*self.options.sources.photos, *new.photos)
             self.sources = _read_sources(self.options, photos, self.imagined)
-        self.shots = new
+        self.shots, self.shot_photos = new, new.photos
         return new.edits != old.edits
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
@@ -232,7 +235,16 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
     photos = (*files.photos, *heard["shots"].photos)
     if (photos, files.videos) != (studio.fed_photos, studio.options.sources.videos):
         sources = _read_sources(options, photos, studio.imagined)
-    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **heard)
+    return SongMaterial(
+        options,
+        studio.model,
+        sources,
+        studio.size,
+        studio.imagined,
+        studio.device,
+        shot_photos=heard["shots"].photos,
+        **heard,
+    )
 
 
 def _heard(song: str | os.PathLike[str], options: PreviewOptions) -> dict[str, Any]:
@@ -284,7 +296,7 @@ def load_studio(
         say("reading photographs and videos")
     sources = _read_sources(options, (*files.photos, *more_photos), imagined)
     size = output.size or output_size(imagined)
-    return Studio(options, model, sources, size, imagined, device)
+    return Studio(options, model, sources, size, imagined, device, shot_photos=more_photos)
 
 
 def _halved(size: tuple[int, int], factor: int) -> tuple[int, int]:

@@ -61,7 +61,7 @@ class Playlist:
         """
         song = self.songs.songs[0]
         material = load_material(song.file, song.options, say)
-        self._studio = material
+        self._studio = material.without_song()
         say("computing the timeline")
         return self._prepared(0, Session(material, self._made, song.presets))
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from reactive.errors import OutputError
 from reactive.live.web.listening import bound_socket
-from reactive.preset.shots import Shots, save_shots
+from reactive.preset.shots import Shots, load_shots, save_shots
 from reactive.studio.project import SHOTS, Project, ProjectError, inside, model_of, open_project, preset_of, song_of
+from reactive.studio.uploads import free_place
 
 STOP_SECONDS = 5
 
@@ -77,6 +78,19 @@ class PreviewProcess:
         self.process = None
 
 
+def _followed_shots(folder: Path, project: Project) -> Path:
+    """Return the file of the project's edits of single shots; one without edits is written if there are none yet, to be followed."""
+    shots = inside(folder, project.shots or SHOTS)
+    if project.shots and shots.exists():
+        return shots
+    inside(folder, shots.parent.relative_to(folder).as_posix()).mkdir(exist_ok=True)
+    if shots.exists() and load_shots(shots).shot:
+        # of a song that was replaced
+        shots.rename(free_place(shots.parent, shots.name))
+    save_shots(Shots(), shots)
+    return shots
+
+
 def preview_arguments(folder: Path, project: Project) -> list[str]:
     """Return the arguments of `reactive preview` for a project.
 
@@ -98,12 +112,7 @@ def preview_arguments(folder: Path, project: Project) -> list[str]:
     for option, files in (("--photo", project.photos), ("--video", project.videos)):
         for file in files:
             told += [option, str(inside(folder, file))]
-    # a file without edits, if there are none yet: the preview follows it
-    shots = inside(folder, project.shots or SHOTS)
-    if not shots.exists():
-        shots.parent.mkdir(exist_ok=True)
-        save_shots(Shots(), shots)
-    told += ["--shots", str(shots)]
+    told += ["--shots", str(_followed_shots(folder, project))]
     for name, place in settings.macros.items():
         told += ["--macro", f"{name}={place:g}"]
     return told

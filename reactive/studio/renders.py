@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -97,7 +97,7 @@ def queue_render(folder: Path, project: Project, corrections: dict[str, Any]) ->
     render = Render(
         id=number, state="queued", project=project, corrections=corrections, clip=clip, queued_at=time.time()
     )
-    (folder / FOLDER).mkdir(exist_ok=True)
+    inside(folder, FOLDER).mkdir(exist_ok=True)
     write_render(folder, render)
     return render
 
@@ -175,8 +175,17 @@ def poster_file(folder: Path, number: str) -> Path:
 
 
 def job_of(folder: Path, render: Render) -> Path:
-    """Return the job folder of a render."""
-    return job_folder(folder / render.clip)
+    """Return the job folder of a render.
+
+    Raises
+    ------
+    ProjectError
+        If it is in the project, but leads elsewhere by a symbolic link.
+    """
+    job = job_folder(folder / render.clip)
+    if job.is_relative_to(folder) and any(place.is_symlink() for place in (job.parent, job, job / "segments")):
+        raise ProjectError("is a symbolic link", where=job.name, remedy="remove it")
+    return job
 
 
 def read_progress(folder: Path, number: str) -> dict[str, Any]:
@@ -194,7 +203,8 @@ def pause_render(folder: Path, number: str, how: Literal["pause", "cancel"]) -> 
     if render.state not in (*WAITING, "paused"):
         return render
     if render.state == "running" and is_working(folder):
-        stop_file(folder, number).write_text(how)
+        # in place of a link of this name, never through it
+        write_text(stop_file(folder, number), how)
         return render
     return set_state(folder, number, "paused" if how == "pause" else "cancelled")
 
@@ -229,10 +239,12 @@ def remove_render(folder: Path, number: str) -> None:
         folder / FOLDER / f".{number}.lock",
     ):
         file.unlink(missing_ok=True)
-    job = job_of(folder, render)
-    if (job / "journal").is_file() and not job.is_symlink():
-        shutil.rmtree(job, ignore_errors=True)
-        remove_empty_root(job.parent)
+    # nothing elsewhere is removed
+    with contextlib.suppress(ProjectError):
+        job = job_of(folder, render)
+        if (job / "journal").is_file():
+            shutil.rmtree(job, ignore_errors=True)
+            remove_empty_root(job.parent)
     if Path(render.project.shots).name == f"shots-{number}.toml":
         inside(folder, render.project.shots).unlink(missing_ok=True)
     (folder / FOLDER / f"{number}.json").unlink(missing_ok=True)
@@ -240,7 +252,7 @@ def remove_render(folder: Path, number: str) -> None:
 
 def is_working(folder: Path) -> bool:
     """Return whether a process is rendering this project's queue."""
-    if not (folder / FOLDER).is_dir():
+    if (folder / FOLDER).is_symlink() or not (folder / FOLDER).is_dir():
         return False
     try:
         with FileLock(folder / FOLDER / LOCK, timeout=0, is_singleton=False):
@@ -256,7 +268,7 @@ def start_worker(folder: Path) -> None:
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         detached = {"creationflags": 0x00000208}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
-    with (folder / FOLDER / ".worker.log").open("ab") as log:
+    with _appended(folder / FOLDER / ".worker.log") as log:
         subprocess.Popen(
             [sys.executable, "-m", "reactive.studio.worker", str(folder)],
             stdin=subprocess.DEVNULL,
@@ -264,6 +276,13 @@ def start_worker(folder: Path) -> None:
             stderr=log,
             **detached,
         )
+
+
+def _appended(file: Path) -> BinaryIO:
+    """Open a log to append to; one that is a symbolic link is replaced: a project may come from anybody."""
+    if file.is_symlink():
+        file.unlink()
+    return file.open("ab")
 
 
 def render_for_page(folder: Path, render: Render) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class Workshop:
     @property
     def wav(self) -> Path:
         """The song as WAV for browsers."""
-        return self.folder / ".studio" / "song.wav"
+        return _own_folder(self.folder) / "song.wav"
 
     def _say(self, doing: str) -> None:
         self.doing, self.began = doing, time.monotonic()
@@ -524,7 +524,7 @@ class Workshop:
 
         render = renders.read_render(self.folder, name)
         segments = renders.job_of(self.folder, render) / "segments"
-        if segments.is_symlink() or not segments.is_dir():
+        if not segments.is_dir():
             return None
         files = [file for file in segments.glob("*.mkv") if not file.name.startswith(".")]
         if not files:
@@ -574,15 +574,21 @@ class Workshop:
 @contextlib.contextmanager
 def upload_place(folder: Path) -> Iterator[Path]:
     """Yield a hidden path in the project for an upload; it is removed at the end if it still exists."""
-    place = folder / ".studio"
-    if place.is_symlink():
-        raise ProjectError("is a symbolic link", where=".studio", remedy="remove it")
+    place = _own_folder(folder)
     place.mkdir(exist_ok=True)
     partial = partial_path(place / "upload")
     try:
         yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _own_folder(folder: Path) -> Path:
+    """Return the hidden folder of the studio's own files, after checking that it is none elsewhere."""
+    place = folder / ".studio"
+    if place.is_symlink():
+        raise ProjectError("is a symbolic link", where=".studio", remedy="remove it")
+    return place
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int) -> str:

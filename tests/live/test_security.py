@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,14 +16,16 @@ import aiohttp
 import pytest
 
 from reactive.errors import OutputError
-from reactive.live.web import clients
+from reactive.live.web import clients, security
 from reactive.live.web.addresses import local_url, network_urls
 from reactive.live.web.clients import MAX_CLIENTS
 from reactive.live.web.listening import bound_socket
+from reactive.live.web.login import PAGES
 from reactive.live.web.mjpeg import BOUNDARY, MAX_STREAMS
 from reactive.live.web.protocol import MAX_MESSAGE
 from reactive.live.web.security import HEADERS, Allowance, Gate, PerAddress, is_loopback, kept_key
-from reactive.live.web.server import LOGIN_BURST
+from reactive.live.web.server import LOGIN_BURST, MJPEG, Server
+from reactive.live.web.song_preview import SongPreview
 
 Visit = Callable[[aiohttp.ClientSession, str, str], Awaitable[Any]]
 
@@ -79,6 +82,43 @@ def test_nothing_is_accessible_without_the_cookie(visit: Any, path: str) -> None
         return await status(client, origin + path, Origin=origin, Cookie="reactive-1=guess")
 
     assert visit(visiting) == 401
+
+
+GUARDED = (
+    ("GET", "/song"),
+    ("GET", "/lanes"),
+    ("GET", "/ws"),
+    ("GET", MJPEG),
+    ("GET", "/share"),
+    ("GET", "/share/{name}.svg"),
+    ("POST", "/viewing"),
+    ("DELETE", "/viewing"),
+)
+OPEN = (("GET", "/"), *(("GET", path) for path in PAGES), ("GET", "/page/{name}"), ("POST", "/login"))
+
+
+def test_every_address_needs_the_cookie_and_the_own_host(visit: Any) -> None:
+    server = Server(Gate("127.0.0.1", 1))
+    server.preview = object.__new__(SongPreview)
+    routes = server.application().router.routes()
+    found = {(route.method, route.resource.canonical) for route in routes if route.resource and route.method != "HEAD"}
+    assert found == {*GUARDED, *OPEN}
+
+    async def visiting(client: aiohttp.ClientSession, origin: str, token: str) -> None:
+        for method, path in GUARDED:
+            url = origin + path.replace("{name}", "play")
+            async with client.request(method, url, headers={"Origin": origin}) as answer:
+                assert answer.status == 401, path
+        await log_in(client, origin, token)
+        for method, path in (*GUARDED, *OPEN):
+            url = origin + path.replace("{name}", "play")
+            for name, value in (("Host", "evil.example"), ("Origin", "http://evil.example")):
+                if method == "GET" and name == "Origin" and (method, path) in OPEN:
+                    continue
+                async with client.request(method, url, headers={"Origin": origin} | {name: value}) as answer:
+                    assert answer.status == 403, (name, path)
+
+    visit(visiting)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +370,16 @@ def test_the_key_is_stored_privately_and_expires(tmp_path: Path) -> None:
     assert kept_key(tmp_path / "state", 8000) != "k" * 40
     file.write_text("[1]")
     assert len(kept_key(tmp_path / "state", 8000)) >= 32
+
+
+def test_the_pages_read_no_text_as_html() -> None:
+    page = Path(security.__file__).parent / "page"
+    scripts = sorted(page.glob("*.js"))
+    assert len(scripts) > 20
+    reads = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|srcdoc|\beval\(|new Function"
+    )
+    assert [file.name for file in scripts if reads.search(file.read_text())] == []
 
 
 def test_an_allowance_refills() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import io
+import sys
 import threading
 import wave
 from collections.abc import Callable
@@ -20,14 +22,17 @@ import soundfile
 from click.testing import CliRunner
 
 from reactive.cli import main
+from reactive.diffusion.imaginer import Imaginer
 from reactive.errors import ReactiveError
+from reactive.live import memory
 from reactive.live.engine import MAX_REVIVALS, Engine
-from reactive.live.material import PreviewOptions, load_material
+from reactive.live.material import PreviewOptions, SongMaterial, load_material
 from reactive.live.playlist import Playlist
 from reactive.live.session import Session
 from reactive.live.setlist import is_set_list, read_set_list, single
 from reactive.live.song import last_bars
 from reactive.live.web.protocol import unpack_picture
+from reactive.timeline.timeline import Timeline
 from tests.live.browser import until
 
 
@@ -112,6 +117,71 @@ def playlist(evening: Path, toy_model: Path) -> Any:
     made = Playlist(read_set_list(evening, settings(model=str(toy_model))), lambda frames: None)
     yield made
     made.close()
+
+
+def kept() -> dict[str, int]:
+    """Return how much of an evening is kept: songs, engines, materials, timelines, threads, and entries of all caches."""
+    gc.collect()
+    counted: dict[str, int] = dict.fromkeys(
+        (one.__name__ for one in (Session, Engine, SongMaterial, Imaginer, Timeline)), 0
+    )
+    for one in gc.get_objects():
+        if type(one) in (Session, Engine, SongMaterial, Imaginer, Timeline):
+            counted[type(one).__name__] += 1
+    counted["threads"] = threading.active_count()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("reactive."):
+            for item, value in vars(module).items():
+                if hasattr(value, "cache_info") and getattr(value, "__module__", "") == name:
+                    counted[f"{name}.{item}"] = value.cache_info().currsize
+                elif isinstance(value, dict | list | set) and not item.isupper() and not item.startswith("__"):
+                    counted[f"{name}.{item}"] = len(value)
+    return counted
+
+
+def test_thirty_songs_leave_no_more_than_the_first_round(playlist: Playlist) -> None:
+    shown = playlist.first()
+    after_rounds = []
+    for change in range(1, 31):
+        engine = shown.session.engine
+        engine.start()
+        shown.session.change({"kind": "control", "time": 1.0, "name": "walk", "value": 1.5})
+        until(lambda engine=engine: len(engine.store) > 0)
+        following = playlist.prepare(change % 3)
+        playlist.begin(following, shown)
+        playlist.let_go(shown)
+        shown = following
+        del engine, following
+        if change % 3 == 0:
+            after_rounds.append(kept())
+    assert after_rounds[-1]["Session"] == after_rounds[-1]["Engine"] == after_rounds[-1]["SongMaterial"] == 1
+    grown = {
+        name: (count, after_rounds[-1][name])
+        for name, count in after_rounds[1].items()
+        if after_rounds[-1][name] > count
+    }
+    assert grown == {}
+    assert len(list(Path(playlist._folder.name).iterdir())) == 1
+    shown.session.close()
+
+
+def test_freed_memory_is_given_back_where_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "_trim", lambda: asked.append)
+    memory.give_back_memory()
+    assert asked == [0]
+    monkeypatch.setattr(memory, "_trim", lambda: None)
+    memory.give_back_memory()
+    monkeypatch.undo()
+
+    class Other:
+        """A C library without that function."""
+
+        def __getattr__(self, name: str) -> None:
+            raise AttributeError(name)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Other())
+    assert memory._trim.__wrapped__() is None
 
 
 def test_the_next_song_is_loaded_in_advance_with_the_same_model(playlist: Playlist) -> None:

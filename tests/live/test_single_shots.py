@@ -21,7 +21,7 @@ from reactive.errors import ReactiveError, TimelineError
 from reactive.live.material import PreviewOptions, load_material
 from reactive.live.session import Session
 from reactive.live.setlist import read_set_list
-from reactive.preset.shots import Shots, save_shots
+from reactive.preset.shots import ShotEdit, Shots, load_shots, save_shots
 from reactive.render.decide import decide
 from reactive.studio.preview import preview_arguments
 from reactive.studio.project import changed_project, new_project, save_project
@@ -204,6 +204,12 @@ def test_the_studios_preview_follows_the_projects_edits(song: Path, tmp_path: Pa
     assert file == tmp_path / "photos" / "shots.toml"
     # the preview can begin with it, and follows it from then on
     assert file.is_file()
+    # edits of a song that was replaced are kept aside
+    old = Shots(song_sha256="0" * 64, shot={"intro / shot 1": ShotEdit(prompt=["a door"])})
+    save_shots(old, file)
+    preview_arguments(tmp_path, project)
+    assert load_shots(file) == Shots()
+    assert load_shots(file.with_name("shots-2.toml")) == old
     (tmp_path / "mine.toml").write_text(file.read_text())
     project = save_project(tmp_path, changed_project(project, shots="mine.toml"), revision=project.revision)
     told = preview_arguments(tmp_path, project)

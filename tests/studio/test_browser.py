@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from reactive.media.video import rgb_frames
+from reactive.preset.installed import user_presets
 from reactive.studio import renders
-from reactive.studio.project import open_project
+from reactive.studio.project import changed_project, new_project, open_project, save_project
 from tests.live.browser import ROOT, browsing, chromium, until
 
 pytestmark = [
@@ -325,6 +327,90 @@ def test_two_pages_stay_in_sync_and_malicious_names_stay_text(project: Path, tmp
         assert driver.execute_script("return window.evil") is None
         assert "<img src=x" not in open_project(project).photos[0]
         assert_no_messages_or_foreign_requests(driver, url)
+
+
+EVIL = "<img src=x onerror=window.evil=1>"
+HOSTILE_PRESET = f"""
+version = 2
+title = "{EVIL} title"
+description = "{EVIL} description"
+music = "{EVIL} music"
+author = "{EVIL} author"
+licence = "CC0-1.0"
+[[macro]]
+name = "storm"
+description = "{EVIL} knob"
+[[phase]]
+name = "{EVIL} phase"
+bars = [1, 4]
+prompts = ["{EVIL} prompt"]
+"""
+
+
+def test_names_of_a_strangers_project_stay_text_in_every_list(
+    project: Path, beat_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REACTIVE_DATA", str(tmp_path / "data"))
+    own = user_presets() / "hostile"
+    own.mkdir(parents=True)
+    (own / "preset.toml").write_text(HOSTILE_PRESET)
+    shutil.copy(beat_wav, project / f"{EVIL} song.wav")
+    (project / "photos").mkdir()
+    (project / "films").mkdir()
+    Image.new("RGB", (32, 32), "red").save(project / "photos" / f"{EVIL} photos.png", "PNG")
+    with av.open(str(project / "films" / f"{EVIL} films.mp4"), "w") as film:
+        stream = film.add_stream("mpeg4", rate=24)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for shade in range(0, 240, 10):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), shade, np.uint8), "rgb24")
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
+    (project / "photos" / "captions.tsv").write_text(f"{EVIL} photos.png\t{EVIL} caption\n")
+    made = changed_project(
+        new_project(project),
+        song=f"{EVIL} song.wav",
+        preset="hostile",
+        photos=(f"photos/{EVIL} photos.png",),
+        videos=(f"films/{EVIL} films.mp4",),
+    )
+    made = save_project(project, made, revision=0)
+    render = renders.queue_render(project, made, {})
+    renders.set_state(project, render.id, "failed", problem=f"{EVIL} problem")
+    with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 800)) as driver:
+        driver.get(url)
+        until(lambda: driver.execute_script("return Boolean(window.studio && studio.lanes && !studio.state.doing)"))
+        seen = {}
+        for name in ("start", "choose", "feed", "timeline", "render"):
+            driver.execute_script("studio.go(arguments[0])", name)
+            if name == "timeline" and driver.execute_script("return Boolean(studio.lanes.shots)"):
+                driver.find_element("id", "lanes").send_keys(RIGHT)
+            shown = lambda name=name: driver.execute_script(  # noqa: E731
+                "const at = document.getElementById(arguments[0]);"
+                "for (const one of at.querySelectorAll('details')) one.open = true;"
+                "const fields = [...at.querySelectorAll('input, textarea, option')].map((one) => one.value + one.textContent);"
+                "return at.innerText + fields.join(' ')",
+                name,
+            )
+            until(lambda shown=shown: EVIL in shown(), 60)
+            seen[name] = shown()
+            assert (
+                driver.execute_script(
+                    "return [...document.images].filter((one) => one.getAttribute('src') === 'x').length"
+                )
+                == 0
+            )
+        for name, words in (
+            ("start", ("song",)),
+            ("choose", ("title", "description", "music", "author", "knob")),
+            ("feed", ("caption", "films.mp4")),
+            ("timeline", ("prompt",)),
+            ("render", ("problem", "song.mp4")),
+        ):
+            for word in words:
+                assert f"{EVIL} {word}" in seen[name], (name, word)
+        assert EVIL in driver.find_element("id", "title").text
+        assert driver.execute_script("return window.evil") is None
 
 
 def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from reactive.live.web.security import Gate
 from reactive.preset.shots import load_shots
 from reactive.render import rates
 from reactive.studio import renders
-from reactive.studio.project import open_project
+from reactive.studio.project import ProjectError, changed_project, new_project, open_project
 from reactive.studio.server import StudioServer
 
 GETS = (
@@ -100,6 +100,17 @@ def png(seed: int = 0) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(pixels).save(written, "PNG")
     return written.getvalue()
+
+
+def test_every_address_is_among_those_that_are_tested(tmp_path: Path) -> None:
+    application = StudioServer(Gate("127.0.0.1", 1), tmp_path / "clip").application()
+    known = {(method, path.split("?")[0]) for method, paths in (("GET", GETS), ("POST", POSTS)) for path in paths}
+    named = {("/poster/drift", "/poster/{name}"), ("/renders/001/clip", "/renders/{id}/{what}")}
+    known = {(method, dict(named).get(path, path)) for method, path in known}
+    # the way in, and the page's own files
+    known |= {("GET", "/"), ("GET", "/page/{name}"), ("POST", "/login")}
+    routes = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
+    assert {(method, path) for method, path in routes if method != "HEAD"} == known
 
 
 def test_nothing_is_accessible_without_the_token(tmp_path: Path) -> None:
@@ -215,6 +226,81 @@ def test_pictures_of_other_folders_and_links_are_not_shown(tmp_path: Path) -> No
             assert (await at.get(path))[0] == 404, path
 
     visit(tmp_path / "clip", work)
+
+
+def test_a_project_with_links_leads_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "clip"
+    (outside / "job" / "segments").mkdir(parents=True)
+    (outside / "job" / "manifest.json").write_text("{}")
+    (outside / "precious").write_text("mine")
+    new_project(folder)
+    project = changed_project(open_project(folder), song="song.wav")
+
+    def at_work(link: str, target: Path) -> None:
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(target)
+
+    # the queue
+    at_work("renders", outside)
+    with pytest.raises(ProjectError, match="symbolic link"):
+        renders.queue_render(folder, project, {})
+    assert renders.list_renders(folder) == []
+    assert not renders.is_working(folder)
+    assert {file.name for file in outside.iterdir()} == {"job", "precious"}
+    (folder / "renders").unlink()
+    # a render's files, and those of its worker
+    render = renders.queue_render(folder, project, {})
+    renders.set_state(folder, render.id, "running")
+    monkeypatch.setattr(renders, "is_working", lambda folder: True)
+    at_work(f"renders/.{render.id}.stop", outside / "precious")
+    renders.pause_render(folder, render.id, "pause")
+    at_work("renders/.worker.log", outside / "precious")
+    with renders._appended(folder / "renders" / ".worker.log") as log:
+        log.write(b"text")
+    monkeypatch.setattr(renders, "is_working", lambda folder: False)
+    job = renders.job_of(folder, render)
+    job.parent.mkdir(exist_ok=True)
+    job.symlink_to(outside / "job")
+    # the song for the page
+    at_work(".studio", outside)
+
+    async def work(at: Visit) -> None:
+        for what in ("picture", "recipe", "clip", "poster"):
+            assert (await at.get(f"/renders/{render.id}/{what}"))[0] == 404, what
+        assert (await at.post("/upload?as=picture&name=a.png", png()))[0] == 422
+        with pytest.raises(ProjectError, match="symbolic link"):
+            _ = at.server.workshop.wav
+        for kind, place in (("library", "photos"), ("caption", "photos")):
+            (at.folder / place).symlink_to(outside)
+            status, _ = await at.do(kind, name="aurora", file="photos/a.png", text="x")
+            assert status == 422, kind
+            (at.folder / place).unlink()
+        assert (await at.post("/render", {"what": "remove", "id": render.id}))[0] == 200
+
+    visit(folder, work)
+    assert (outside / "precious").read_text() == "mine"
+    assert sorted(file.name for file in outside.rglob("*")) == ["job", "manifest.json", "precious", "segments"]
+
+
+def test_a_project_file_with_foreign_paths_is_refused_with_the_key(tmp_path: Path) -> None:
+    for key, value in (
+        ("song", '"/etc/passwd"'),
+        ("photos", '["../secret.png"]'),
+        ("videos", '["C:\\\\secret.mp4"]'),
+        ("preset", '"~/preset.toml"'),
+        ("shots", '".hidden/shots.toml"'),
+        ("grid", '"/tmp/grid.json"'),
+        ("take", '"a/../../take.json"'),
+    ):
+        folder = tmp_path / key
+        folder.mkdir()
+        (folder / "project.toml").write_text(f"version = 1\n{key} = {value}\n")
+        with pytest.raises(ProjectError, match=key):
+            StudioServer(Gate("127.0.0.1", 1), folder)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "project.toml").write_text('version = 1\n[settings]\nmodel = "/etc"\n')
+    with pytest.raises(ProjectError, match="model"):
+        StudioServer(Gate("127.0.0.1", 1), tmp_path / "model")
 
 
 def test_invalid_messages_are_refused(tmp_path: Path) -> None:
