@@ -2,7 +2,7 @@
 
 It takes the steps that the library offers one by one. A job folder keeps what is finished, so an interrupted run goes on:
 
-    open_track         the song
+    known_track        `open_track`, for a song that was heard before without decoding it
     hear               `analyze`, once for each song, and the corrections of its band
     resolve_timeline   `decide`; an edited timeline or a recorded take may stand in its place
     ModelSpec.load     `load_model`
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,15 +24,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.audio.cache import known_track
 from reactive.audio.hear import hear, merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 from reactive.media.identity import carry_over
-from reactive.media.sound import Track, open_track
+from reactive.media.sound import Track
 from reactive.preset.shots import open_shots
-from reactive.render.assemble import title_notes, write_clips
+from reactive.render.assemble import sound_beside, title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
@@ -52,9 +54,10 @@ from reactive.render.store.segments import check_space
 from reactive.render.workers.local import Executor, LocalExecutor, Tally, imagine_missing
 from reactive.render.workers.segment_renderer import used_prompts
 from reactive.score.flash import Flashes
-from reactive.timeline.clock import frame_time
+from reactive.timeline.clock import frame_time, sound_range
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import container_format
+from reactive.video.mux import with_aac
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import check_upscaling
 
@@ -128,7 +131,7 @@ def make_clip(
         _refuse_existing(outs, settings.output.overwrite)
 
     report("hearing", 0, 1)
-    track = open_track(song)
+    track = known_track(song)
     settings, inputs, notes = _with_saved(track, settings, inputs)
     settings, shortened = _within_longest(track, settings)
     notes = (*notes, *shortened)
@@ -145,7 +148,7 @@ def make_clip(
     if known is not None and not settings.output.overwrite:
         return known
     _refuse_existing([path for path in outs if not is_made_by(folder, request, path)], settings.output.overwrite)
-    with Job(folder) as job:
+    with Job(folder) as job, ExitStack() as threads_beside:
         sweep(outs)
         request = request.resumed(job)
         heard = None if settings.sources.timeline else hear(track.path, settings.hearing)
@@ -161,10 +164,10 @@ def make_clip(
             say(note)
         clock.heard = time.perf_counter()
         report("hearing", 1, 1)
-        if tell and not settings.compute.ray:
-            # not a note of the clip: another run of it takes another time
-            tell(expected_line(settings, frames[1] - frames[0]))
-
+        sound = _sound_range(resolved, frames)
+        encoded = None
+        if not loop and with_aac(settings.encoding.chosen):
+            encoded = threads_beside.enter_context(sound_beside(job, resolved.track, sound))
         report("loading", 0, 1)
         model = load(_model_spec(settings, device, job, request), texts_between(resolved.timeline, frames, settings))
         prepared = prepare_render(
@@ -184,6 +187,10 @@ def make_clip(
             say(note)
         segments = prepared.segments
         reused = segments.frames_done()
+        left = frames[1] - frames[0] - reused
+        if tell and left and not settings.compute.ray:
+            # not a note of the clip: another run of it takes another time
+            tell(expected_line(settings, left))
         sha256 = model.sha256
         executor: Executor = LocalExecutor(model, prepared.spec)
         del model
@@ -207,6 +214,8 @@ def make_clip(
                 inputs=inputs,
                 container=container,
                 recipe=prepared.recipe,
+                sound=sound,
+                encoded=encoded,
                 loop=loop,
             )
         except OutputError as problem:
@@ -295,6 +304,14 @@ def _check_shortest(out: Path, settings: Settings, frames: int, fps: Fraction) -
         raise OutputError(
             f"would last {lasts:.2f} s, and this place takes at least {least:g} s", where=where, remedy=remedy
         )
+
+
+def _sound_range(resolved: ResolvedTimeline, frames: tuple[int, int]) -> tuple[int, int]:
+    """Return the first sample that sounds with frames [first, last), and the one after the last."""
+    timeline, track = resolved.timeline, resolved.track
+    return sound_range(
+        *frames, timeline.fps, frames=timeline.frames, samples=track.samples, sample_rate=track.sample_rate
+    )
 
 
 def _chosen_loop(resolved: ResolvedTimeline, settings: Settings) -> LoopPlan | None:
