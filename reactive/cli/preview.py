@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from reactive.cli.colours import chosen_colours, colour_options
 from reactive.cli.common import (
     DEVICES,
     DEVICES_HELP,
@@ -62,6 +63,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @background_option
 @fit_option
 @macro_option
+@colour_options
 @lyrics_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
@@ -308,6 +310,7 @@ def _options(options: dict[str, Any]) -> Any:
         focus=named_focus(),
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        **chosen_colours(options),
         device=options["device"],
         threads=options["threads"],
         draft=options["draft"],

@@ -238,6 +238,8 @@ class Engine:
             old, self._scene = self._scene, scene
             if old is not None:
                 stale = changed_frames(old.timeline, timeline)
+                if old.imaginer.lut is not imaginer.lut:
+                    stale = np.ones(timeline.frames, bool)
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
                 window = self.window()[0]
