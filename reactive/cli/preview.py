@@ -164,6 +164,10 @@ def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **op
         open_preset(options["preset"])
         for other in options["others"]:
             open_preset(other, option="--with")
+        if options["lut"]:
+            from reactive.media.cube import read_cube
+
+            read_cube(options["lut"])
     with errors(as_json, USAGE):
         chosen = _options(options)
         io_options = _io_options(options)

@@ -14,6 +14,9 @@ import torch
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 pytest.importorskip("tomlkit", reason="the extra [preview] is not installed")
 
+from click.testing import CliRunner
+
+from reactive.cli import main
 from reactive.diffusion.grade import coloured
 from reactive.errors import MediaError
 from reactive.live.latest_frame import LatestFrameRenderer
@@ -22,6 +25,7 @@ from reactive.live.session import Session
 from reactive.media.cube import read_cube
 from reactive.timeline.colours import recoloured
 from reactive.timeline.timeline import Timeline
+from tests.live.streams import beat_stream
 from tests.live.test_live_session import conduct
 
 # swaps red and blue
@@ -94,22 +98,18 @@ def test_a_live_input_has_the_colours_of_the_options(bare: SongMaterial, preset:
     rows = conduct(preset, beat_stream(1)[0])[:4]
     told = with_colours(bare, **CHOSEN)
     told.lut = read_cube(table)
-    pictures = []
-    for studio in (bare, told):
-        renderer = LatestFrameRenderer(studio, lambda: None)
-        made = []
-        for row in (replace(row, palettes=()) for row in rows):
-            rested = row.columns | {"palette_from": -1.0, "palette_to": -1.0}
-            renderer.hear(replace(row, columns=rested))
-            made.append(renderer.imagine(row))
-        pictures.append(torch.stack(made))
-    plain, seen = pictures
-    assert renderer._imaginer is not None
-    timeline = renderer._imaginer.timeline
-    assert timeline.palettes == (CHOSEN["palette"],)
-    numbers = np.arange(timeline.frames)[-len(rows) :]
-    assert torch.equal(seen, coloured(plain, timeline.columns, timeline.palettes, numbers, told.lut))
-    assert (seen != plain).any()
+    plain, graded = LatestFrameRenderer(bare, lambda: None), LatestFrameRenderer(told, lambda: None)
+    differ = 0
+    for row in rows:
+        rested = replace(row, palettes=(), columns=row.columns | {"palette_from": -1.0, "palette_to": -1.0})
+        for renderer in (plain, graded):
+            renderer.hear(rested)
+        picture, seen = plain.imagine(rested), graded.imagine(rested)
+        timeline = recoloured(graded._stream.timeline(), told.options.colours.colours)
+        number = np.array([graded._stream.last])
+        assert torch.equal(seen, coloured(picture[None], timeline.columns, timeline.palettes, number, told.lut)[0])
+        differ += int((seen != picture).any())
+    assert differ == len(rows) == 4
 
 
 def test_a_presets_own_table_is_shown_while_it_plays(bare: SongMaterial, preset: Path, table: Path) -> None:
@@ -118,11 +118,10 @@ def test_a_presets_own_table_is_shown_while_it_plays(bare: SongMaterial, preset:
     graded.write_text(PRESET.replace("title", 'lut = "own.cube"\ntitle'))
     session = Session(bare, lambda frames: None, (str(preset), str(graded)))
     assert bare.lut is None
-    frame = [*session.loaded].index(str(graded))
-    session.change({"kind": "preset", "time": 1.0, "name": [*session.loaded][frame]})
+    session.change({"kind": "preset", "time": 1.0, "name": str(graded)})
     assert bare.lut is not None
     np.testing.assert_array_equal(bare.lut.values, read_cube(table).values)
-    session.undo()
+    session.forget(back=True)
     assert bare.lut is None
     # one of the options holds for all presets
     other = with_colours(bare, lut=table)
@@ -143,3 +142,9 @@ def test_a_palette_that_is_edited_while_it_plays_is_shown(bare: SongMaterial, pr
     session.engine.changed = -1
     assert session.reload() is not None
     assert session.engine.changed == 0
+
+
+def test_a_colour_table_that_is_missing_stops_the_preview_in_one_line(tmp_path: Path, beat_wav: Path) -> None:
+    told = CliRunner().invoke(main, ["preview", str(beat_wav), "--no-open", "--lut", str(tmp_path / "none.cube")])
+    assert told.exit_code != 0
+    assert [line for line in told.stderr.splitlines() if "none.cube" in line] == told.stderr.splitlines()[-1:]
