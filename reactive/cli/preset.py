@@ -190,9 +190,12 @@ def preset_check(
     with errors(as_json), _or_bundle(name) as file:
         from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
+        from reactive.media.safe import regular_file
         from reactive.preset.library import open_preset
         from reactive.preset.photographs import source_notes
 
+        for given in (*photos, *videos):
+            regular_file(given)
         opened = open_preset(str(file), option="")
         checked = opened.preset
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
