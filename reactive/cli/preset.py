@@ -188,9 +188,9 @@ def preset_check(
       reactive preset check tide.reactive
     """
     with errors(as_json), _or_bundle(name) as file:
+        from reactive.media.safe import regular_file
         from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
-        from reactive.media.safe import regular_file
         from reactive.preset.library import open_preset
         from reactive.preset.photographs import source_notes
 
