@@ -16,12 +16,13 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.live.conductor import Conductor, LiveFrame, left_out
+from reactive.live.file_state import file_state_of
 from reactive.live.latest_frame import LatestFrameRenderer
 from reactive.live.marks import LiveOwner, Marks, load_marks, save_marks
 from reactive.live.material import Studio
 from reactive.live.online_analysis import LiveSignals
 from reactive.live.quantise import QUANTISED, checked_unit
-from reactive.live.session import LoadedPreset, file_state_of
+from reactive.live.session import LoadedPreset
 from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset

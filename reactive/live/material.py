@@ -25,7 +25,9 @@ from reactive.diffusion.models.load import Model, choose_device, default_threads
 from reactive.diffusion.scene import Sources, load_sources
 from reactive.diffusion.styles import load_styles, style_files
 from reactive.errors import OutputError
+from reactive.live.file_state import file_state_of
 from reactive.live.grid import saved_grid
+from reactive.live.single_shots import NO_SHOTS, SingleShots, read_shots
 from reactive.media.cube import Cube, read_cube
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
@@ -46,9 +48,13 @@ LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
 class PreviewOptions(Settings):
-    """The settings of a preview; a `draft` is smaller and may differ from the final clip."""
+    """The settings of a preview; a `draft` is smaller and may differ from the final clip.
+
+    `no_shots`: songs of a set list are played without the edits of single shots beside them.
+    """
 
     draft: bool = False
+    no_shots: bool = False
 
 
 @dataclass
@@ -63,6 +69,11 @@ class Studio:
     device: str
     # of the preset that is played
     lut: Cube | None = field(default=None, kw_only=True)
+
+    @property
+    def fed_photos(self) -> tuple[Path, ...]:
+        """The photographs of `sources`, in the order of their numbers."""
+        return self.options.sources.photos
 
     @property
     def photo_names(self) -> tuple[str, ...]:
@@ -100,6 +111,7 @@ class SongMaterial(Studio):
     # the analysis before corrections, and the corrections
     raw: Analysis
     corrections: Corrections = NO_CORRECTIONS
+    shots: SingleShots = NO_SHOTS
     bank: PromptBank | None = None
     # set to a smaller batch after memory ran out; 0: the default
     batch: int = 0
@@ -110,6 +122,36 @@ class SongMaterial(Studio):
     # encoded once for each choice of files
     _styles: dict[tuple[Path, ...], StyleBank] = field(default_factory=dict)
 
+    @property
+    def fed_photos(self) -> tuple[Path, ...]:
+        """The photographs of `sources`: those that were given, then those of single shots."""
+        return (*self.options.sources.photos, *self.shots.photos)
+
+    def follow_shots(self, timeline: Timeline) -> bool:
+        """Read the edits of single shots again if their file was saved; return whether they are others now.
+
+        Parameters
+        ----------
+        timeline
+            The one that they belong to.
+
+        Raises
+        ------
+        ReactiveError
+            If the file or one of its photographs can't be used; the old edits stay, and the error is raised once.
+        """
+        old = self.shots
+        if old.is_current:
+            return False
+        self.shots = replace(old, state=file_state_of(old.path) if old.path else None)
+        new = read_shots(old.path)
+        new.over(timeline, self.analysis)
+        if new.photos != old.photos:
+            photos = (*self.options.sources.photos, *new.photos)
+            self.sources = _read_sources(self.options, photos, self.imagined)
+        self.shots = new
+        return new.edits != old.edits
+
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
         """Return the imaginer of a timeline; only new prompts are embedded."""
         timeline = recoloured(timeline, self.options.colours.colours)
@@ -119,7 +161,7 @@ class SongMaterial(Studio):
         sources = self.options.sources
         grounds = load_grounds(
             replace(timeline, framing=sources.framing_over(timeline.framing)),
-            sources.photos,
+            self.fed_photos,
             sources.videos,
             self.ground_folders,
             imagined=self.imagined,
@@ -150,7 +192,7 @@ class SongMaterial(Studio):
         if not has_controls(timeline) or not self.model.controls.keys() >= set(networks_of(timeline)):
             return None
         sources = self.options.sources
-        subjects = subject_files(timeline, sources.photos, sources.videos, self.ground_folders)
+        subjects = subject_files(timeline, self.fed_photos, sources.videos, self.ground_folders)
         files = control_files(timeline, subjects, sources.control_paths, self.ground_folders)
         self._control = ControlPictures(
             timeline,
@@ -196,8 +238,8 @@ def load_material(
     # another preset may have one whose place was given
     options = with_loras(options, preset.preset, preset.path.parent, strict=False)
     say(f"hearing {Path(song).name}")
-    heard = _heard(song)
-    return SongMaterial(**vars(load_studio(options, say)), **heard)
+    heard = _heard(song, options)
+    return SongMaterial(**vars(load_studio(options, say, heard["shots"].photos)), **heard)
 
 
 def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio: Studio) -> SongMaterial:
@@ -208,24 +250,34 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
     ReactiveError
         If an input can't be used.
     """
-    files, sources = options.sources, studio.sources
-    if (files.photos, files.videos) != (studio.options.sources.photos, studio.options.sources.videos):
-        colour = parse_colour(files.background, where="--background")
-        sources = load_sources(
-            files.photos, files.videos, size=studio.imagined, background=colour, framing=files.framing
-        )
-    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song))
+    files, sources, heard = options.sources, studio.sources, _heard(song, options)
+    photos = (*files.photos, *heard["shots"].photos)
+    if (photos, files.videos) != (studio.fed_photos, studio.options.sources.videos):
+        sources = _read_sources(options, photos, studio.imagined)
+    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **heard)
 
 
-def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a song's track and analysis, with its saved corrections of the grid."""
+def _heard(song: str | os.PathLike[str], options: PreviewOptions) -> dict[str, Any]:
+    """Return a song's track and analysis, with its saved corrections of the grid and the edits of its single shots."""
     track, raw = hear_once(song)
     corrections, analysis = saved_grid(track, raw)
-    return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections}
+    shots = read_shots(options.sources.shots, track)
+    return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections, "shots": shots}
 
 
-def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:
+def _read_sources(options: PreviewOptions, photos: tuple[Path, ...], size: tuple[int, int]) -> Sources:
+    """Return photographs and the films of the settings at the imagine-size."""
+    files = options.sources
+    colour = parse_colour(files.background, where="--background")
+    return load_sources(photos, files.videos, size=size, background=colour, framing=files.framing)
+
+
+def load_studio(
+    options: PreviewOptions, say: Callable[[str], None] = lambda what: None, more_photos: tuple[Path, ...] = ()
+) -> Studio:
     """Load the model, and read photographs and videos at the imagine-size; `say` is called with a description of each step.
+
+    `more_photos` follow those of the settings.
 
     Raises
     ------
@@ -250,10 +302,9 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
                 where="--imagine-size",
                 remedy=f"use {imagined[0] // step * step}x{imagined[1] // step * step}",
             )
-    if files.photos or files.videos:
+    if files.photos or files.videos or more_photos:
         say("reading photographs and videos")
-    colour = parse_colour(files.background, where="--background")
-    sources = load_sources(files.photos, files.videos, size=imagined, background=colour, framing=files.framing)
+    sources = _read_sources(options, (*files.photos, *more_photos), imagined)
     size = output.size or output_size(imagined)
     return Studio(options, model, sources, size, imagined, device)
 

@@ -52,6 +52,11 @@ class PictureStore:
                 self._pictures.move_to_end(frame)
             return self._pictures.get(frame)
 
+    def all(self) -> list[Picture]:
+        """Return all pictures, the least recently used first."""
+        with self._lock:
+            return list(self._pictures.values())
+
     def __contains__(self, frame: int) -> bool:
         return frame in self._pictures
 

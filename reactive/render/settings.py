@@ -224,7 +224,7 @@ class ColourSettings(Part):
         How strongly pictures are moved towards the palette, 0 to 1.
     saturation, contrast
         1 leaves them as they are.
-    temperature, tint
+    temperature, tint, brightness
         -1 to 1.
     lut
         A colour table, a ``.cube`` file.
@@ -236,12 +236,14 @@ class ColourSettings(Part):
     contrast: float = Field(1.0, ge=0, le=4)
     temperature: float = Field(0.0, ge=-1, le=1)
     tint: float = Field(0.0, ge=-1, le=1)
+    brightness: float = Field(0.0, ge=-1, le=1)
     lut: File | None = None
 
     @property
     def colours(self) -> Colours:
         """What is done to every frame of the timeline."""
-        return Colours(self.palette, self.palette_strength, self.saturation, self.contrast, self.temperature, self.tint)
+        names = ("saturation", "contrast", "temperature", "tint", "brightness")
+        return Colours(self.palette, self.palette_strength, *(getattr(self, name) for name in names))
 
 
 class OverlaySettings(Part):
