@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -279,8 +280,9 @@ def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
     ModelError
         If it is missing, or is for another kind of model.
     """
-    family, width = _family_and_width(found, name)
-    return find_adapter(adapter, family, width)
+    family, config = _family_and_config(found, name)
+    width = config.get("cross_attention_dim")
+    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
 
 
 def controls_here(controls: Sequence[str], found: Path, name: str) -> list[ControlNetwork]:
@@ -293,16 +295,15 @@ def controls_here(controls: Sequence[str], found: Path, name: str) -> list[Contr
     """
     if not controls:
         return []
-    family, width = _family_and_width(found, name)
-    return [find_control(text, family, width) for text in controls]
+    family, config = _family_and_config(found, name)
+    return [find_control(text, family, config) for text in controls]
 
 
-def _family_and_width(found: Path, name: str) -> tuple[Family, int]:
-    """Return the family of a folder or file, and the channels of its texts; 0 if its configuration does not have them."""
+def _family_and_config(found: Path, name: str) -> tuple[Family, dict[str, Any]]:
+    """Return the family of a folder or file, and the configuration of its network."""
     family = family_here(found, name)
     folder = CONFIGS / read_header(found, name).config if found.is_file() else found
-    width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
-    return family, width if isinstance(width, int) else 0
+    return family, read_json(folder / family.network / "config.json", name)
 
 
 def family_here(found: Path, name: str) -> Family:

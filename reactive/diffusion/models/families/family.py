@@ -49,6 +49,8 @@ class FamilyModel(TextModel, Protocol):
     @property
     def vae(self) -> Any: ...
 
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor: ...
+
     @property
     def vae_scale_factor(self) -> int: ...
 
@@ -199,8 +201,8 @@ def _no_defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[st
     return {}
 
 
-def _as_it_is(network: Any) -> None:
-    del network
+def _as_it_is(control: Any, network: Any) -> None:
+    del control, network
 
 
 def _no_guidance(config: Config) -> bool:
@@ -220,7 +222,7 @@ class Control:
         What does not fit, by the configurations of a family's network and of a control network, and what its pictures show
         (``canny``); empty if nothing.
     prepare
-        Called once with a loaded control network.
+        Called once with a loaded control network, and the network that it steers.
     hint
         What a control network takes of pictures [n, 3, height, width] in [0, 1]: [n, channels, h, w]; computed once for all steps.
         The first argument is the model, the second the control network, the third what its pictures show (``canny``).
@@ -232,6 +234,9 @@ class Control:
         and the number of latents.
     numbers
         How many weights the usual control network has for a family's network, which may be without memory.
+    once
+        Whether guidance uses what is added for the prompt for its negative too, as the family's own pipelines do: then the controls
+        have half as many items as the network's inputs.
     """
 
     classes: tuple[str, ...]
@@ -240,7 +245,8 @@ class Control:
     steer: Callable[[Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], dict[str, Any]], dict[str, Any]]
     kept: Callable[[Config, int], float]
     numbers: Callable[[Any], int]
-    prepare: Callable[[Any], None] = _as_it_is
+    prepare: Callable[[Any, Any], None] = _as_it_is
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -318,8 +324,12 @@ class Family:
         has no such adapters.
     adapter_numbers
         How many weights such an adapter adds to the network.
+    no_adapter
+        Why it has no such adapters.
     control
         How control networks steer its network; None: there are none here.
+    no_control
+        Why there are none.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -357,7 +367,9 @@ class Family:
     film_autoencoder: bool = False
     add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
     adapter_numbers: Callable[[Any], int] | None = None
+    no_adapter: str = "diffusers has no IP-Adapter for them"
     control: Control | None = None
+    no_control: str = "diffusers has no control networks for them"
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost

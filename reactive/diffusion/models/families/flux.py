@@ -23,6 +23,7 @@ from reactive.diffusion.models.families.family import (
     shift_by_size,
     unpack,
 )
+from reactive.diffusion.models.families.flux_control import FLUX_CONTROL
 
 
 def _longest_text(config: Config) -> int:
@@ -106,4 +107,6 @@ FLUX = Family(
     longest_text=_longest_text,
     large_texts=True,
     bfloat16=True,
+    no_adapter="diffusers gives their IP-Adapters one weight for a whole batch, not one for each frame",
+    control=FLUX_CONTROL,
 )

@@ -18,6 +18,7 @@ from reactive.diffusion.models.families.family import (
     shift_by_size,
 )
 from reactive.diffusion.models.families.film_latents import film_factor, packed_plain, packed_whitened
+from reactive.diffusion.models.families.qwen_control import QWEN_CONTROL
 
 
 def _embed(model: TextModel, texts: list[str]) -> Conditioning:
@@ -87,4 +88,5 @@ QWEN_IMAGE = Family(
     bfloat16=True,
     # the length of its texts is computed on the host
     graphs=False,
+    control=QWEN_CONTROL,
 )

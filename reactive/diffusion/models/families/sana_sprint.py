@@ -91,4 +91,5 @@ SANA_SPRINT = Family(
     text_tokens=300,
     large_texts=True,
     bfloat16=True,
+    no_control="diffusers has them for SANA only",
 )

@@ -18,6 +18,7 @@ from reactive.diffusion.models.families.family import (
     pipeline_of,
     shift_by_size,
 )
+from reactive.diffusion.models.families.sd3_control import SD3_CONTROL
 
 
 def _embed(model: TextModel, texts: list[str]) -> Conditioning:
@@ -83,4 +84,6 @@ SD3 = Family(
     text_tokens=333,
     longest_text=lambda _: 256,
     large_texts=True,
+    no_adapter="diffusers gives their IP-Adapters one weight for a whole batch, not one for each frame",
+    control=SD3_CONTROL,
 )

@@ -79,4 +79,5 @@ Z_IMAGE = Family(
     bfloat16=True,
     # each item's text has a length of its own
     graphs=False,
+    no_control="those that are published are single files that need layers of the network",
 )
