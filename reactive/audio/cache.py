@@ -39,6 +39,8 @@ _PLAIN = (
     "confidence",
     "key",
 )
+# a kept analysis that is missing, cut short, or of another version
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def cache_folder() -> Path:
@@ -56,11 +58,10 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
     """
     checked = regular_file(path)
     digest = hash_file(checked)
-    kept = cache_folder() / f"{digest}-{VERSION}.npz"
+    kept = _kept_file(digest)
     try:
         return _load(kept, checked)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        # missing, cut short, or of another version
+    except _UNREADABLE:
         track = open_track(checked)
         analysis = analyze(track)
     # a file that changed meanwhile does not have this hash
@@ -69,12 +70,36 @@ def hear_once(path: str | os.PathLike[str]) -> tuple[Track, Analysis]:
     return track, analysis
 
 
+def known_track(path: str | os.PathLike[str]) -> Track:
+    """Return a song as `open_track` does, without decoding it if it was heard before.
+
+    Raises
+    ------
+    MediaError
+        As `open_track`.
+    """
+    checked = regular_file(path)
+    try:
+        with _kept_file(hash_file(checked)).open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return _track(json.loads(str(held["plain"])), checked)
+    except _UNREADABLE:
+        return open_track(checked)
+
+
+def _kept_file(digest: str) -> Path:
+    return cache_folder() / f"{digest}-{VERSION}.npz"
+
+
+def _track(plain: dict[str, Any], path: Path) -> Track:
+    lists = {name: tuple(value) for name, value in plain["track"].items() if isinstance(value, list)}
+    return Track(path=path, **plain["track"] | lists)
+
+
 def _load(kept: Path, path: Path) -> tuple[Track, Analysis]:
-    with np.load(kept, allow_pickle=False) as held:
+    # numpy leaves a damaged file open
+    with kept.open("rb") as file, np.load(file, allow_pickle=False) as held:
         plain: dict[str, Any] = json.loads(str(held["plain"]))
-        lists = {name: tuple(value) for name, value in plain["track"].items() if isinstance(value, list)}
-        track = Track(path=path, **plain["track"] | lists)
-        return track, Analysis(
+        return _track(plain, path), Analysis(
             **{name: plain[name] for name in _PLAIN},
             **{name: held[name] for name in _ARRAYS},
             onsets={

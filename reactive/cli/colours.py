@@ -33,6 +33,13 @@ _OPTIONS = (
     ),
     click.option("--contrast", default=1.0, show_default=True, type=FloatOption(0, 4), help="Black and white stay."),
     click.option(
+        "--brightness",
+        default=0.0,
+        show_default=True,
+        type=FloatOption(-1, 1),
+        help="-1 is dark, 1 is light; black and white stay.",
+    ),
+    click.option(
         "--temperature", default=0.0, show_default=True, type=FloatOption(-1, 1), help="-1 is cold, 1 is warm."
     ),
     click.option("--tint", default=0.0, show_default=True, type=FloatOption(-1, 1), help="-1 is green, 1 is magenta."),
@@ -55,6 +62,6 @@ def chosen_colours(options: dict[str, Any]) -> dict[str, Any]:
     """
     from reactive.preset.palette import parse_palette
 
-    names = ("palette_strength", "saturation", "contrast", "temperature", "tint", "lut")
+    names = ("palette_strength", "saturation", "contrast", "brightness", "temperature", "tint", "lut")
     palette = parse_palette(options["palette"], where="--palette") if options["palette"] is not None else ()
     return {name: options[name] for name in names} | {"palette": palette}

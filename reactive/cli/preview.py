@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from reactive.cli.colours import chosen_colours, colour_options
 from reactive.cli.common import (
     DEVICES,
     DEVICES_HELP,
@@ -28,11 +29,14 @@ from reactive.cli.common import (
     lyrics_option,
     macro_option,
     named_focus,
+    no_shots_option,
     photo_options,
     preset_option,
     printable,
     sampling_options,
     seed_option,
+    shots_file,
+    shots_option,
     style_option,
     video_options,
     weights_options,
@@ -62,7 +66,10 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @background_option
 @fit_option
 @macro_option
+@colour_options
 @lyrics_option
+@shots_option
+@no_shots_option
 @click.option("--size", metavar="WxH", help="Size of the clip that is previewed. Default: as `reactive run` has it.")
 @click.option("--imagine-size", metavar="WxH", help="Size that the model works at. Default: its native size.")
 @click.option("--model", default="ember", show_default=True, help="As in `reactive run`.")
@@ -154,6 +161,15 @@ def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **op
             from reactive.media.safe import regular_file
 
             regular_file(song)
+            listed = Path(song).suffix.lower() == ".toml"
+            if listed and options["shots"]:
+                raise ReactiveError(
+                    "names the edits of one song", where="--shots", remedy="put <song>.shots.toml beside each song"
+                )
+            if not listed:
+                options["shots"] = shots_file(song, options["shots"], options["no_shots"])
+        elif options["shots"]:
+            raise ReactiveError("a live input has no shots", where="--shots", remedy="preview a song")
         if not options["takes"].is_dir():
             raise ReactiveError("is no folder", where=f"--takes {options['takes']}", remedy="make it first")
         from reactive.preset.library import open_preset
@@ -162,6 +178,10 @@ def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **op
         open_preset(options["preset"])
         for other in options["others"]:
             open_preset(other, option="--with")
+        if options["lut"]:
+            from reactive.media.cube import read_cube
+
+            read_cube(options["lut"])
     with errors(as_json, USAGE):
         chosen = _options(options)
         io_options = _io_options(options)
@@ -308,6 +328,9 @@ def _options(options: dict[str, Any]) -> Any:
         focus=named_focus(),
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        **chosen_colours(options),
+        shots=options["shots"],
+        no_shots=options["no_shots"],
         device=options["device"],
         threads=options["threads"],
         draft=options["draft"],

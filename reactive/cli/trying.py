@@ -6,9 +6,8 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -208,8 +207,15 @@ def _made(song: str, files: list[Path], settings: list[Any], room: Path, report:
     from reactive.render.run import make_clip
     from reactive.render.settings import ModelSpec
 
-    # one model is loaded once for all clips
-    load = lru_cache(maxsize=1)(ModelSpec.load)
+    loaded: dict[ModelSpec, Any] = {}
+
+    def load(spec: ModelSpec, prompts: Sequence[str]) -> Any:
+        # one model is loaded once for all clips
+        if spec not in loaded:
+            loaded.clear()
+            loaded[spec] = spec.load(prompts)
+        return loaded[spec]
+
     for number, (file, one) in enumerate(zip(files, settings, strict=True)):
         clip = make_clip(song, file, one.changed(job=room / f"job{number}"), progress=report, load=load)
         save_speed(one, clip)

@@ -172,7 +172,9 @@ class Core:
             negative = self.styles.beside(negative, shares, empty=True)
         conditioning, negative = (replace(part.to(model.dtype), loras=loras) for part in (conditioning, negative))
         size = (self.width, self.height)
-        steering = self.controls.inputs(model, [r.controls for r in padded], size) if self.controls else None
+        steering = None
+        if self.controls is not None:
+            steering = self.controls.inputs(model, [r.controls for r in padded], size, self._in_slices)
         strength = torch.tensor([r.strength for r in padded], dtype=torch.float64)
         noises = [self._stack(model, [r.noises[i] for r in padded]) for i in range(self.noises_per_picture)]
 

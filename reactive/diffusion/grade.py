@@ -1,4 +1,4 @@
-"""The colours of the finished picture: temperature, tint, contrast, saturation, palette and colour table, in that order.
+"""The colours of the finished picture: brightness, contrast, saturation, temperature, tint, palette and colour table, in that order.
 
 The settings become one table of colours, computed in OKLab (Ottosson, "A perceptual color space for image processing", 2020)
 and applied between its entries by tetrahedra (Kasson et al., "Performing color space conversions with three-dimensional linear
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Protocol, cast
 
 import numpy as np
@@ -47,9 +48,13 @@ _TO_LAB = np.array(
 _FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
 # how far a temperature or tint of 1 moves white, in OKLab: about what 3,000 K do
 _WARM, _MAGENTA = (0.015, 0.06), (0.06, -0.02)
+# the exponent of lightness at a brightness of -1: middle grey becomes a tenth as light
+_DARKER = 2.5
 # a palette: entries between two neighbours, how near a colour must be to count, the share of hue in that, the
 # smallest range of lightness that a picture is led into, and how much of its own lightness a place keeps beside
 _BETWEEN, _NEAR, _HUE, _RANGE, _KEPT = 8, 0.07, 0.3, 0.4, 0.3
+
+_loading = Lock()
 
 
 class ColourTable(Protocol):
@@ -63,7 +68,8 @@ class ColourTable(Protocol):
 class Setting:
     """The colour settings of one picture; a palette is texts ``#rrggbb``, and is blended with `after` by `weight`.
 
-    `strength` is the palette's, 0 to 1; `tint` (green to magenta) and `temperature` (cold to warm) are -1 to 1;
+    `strength` is the palette's, 0 to 1; `tint` (green to magenta), `temperature` (cold to warm) and
+    `brightness` (dark to light) are -1 to 1;
     `saturation` and `contrast` 0 to 4, 1 as it is.
     """
 
@@ -75,13 +81,20 @@ class Setting:
     temperature: float = 0.0
     saturation: float = 1.0
     contrast: float = 1.0
+    brightness: float = 0.0
     lut: ColourTable | None = None
 
     @property
     def rests(self) -> bool:
         """Whether pictures stay as they are."""
         palette = self.strength > 0 and (self.before or self.after)
-        moved = (self.tint, self.temperature, self.saturation, self.contrast) != (0.0, 0.0, 1.0, 1.0)
+        moved = (self.tint, self.temperature, self.saturation, self.contrast, self.brightness) != (
+            0.0,
+            0.0,
+            1.0,
+            1.0,
+            0.0,
+        )
         return not (palette or moved or self.lut)
 
 
@@ -89,13 +102,20 @@ def setting_of(
     columns: Mapping[str, np.ndarray], palettes: Sequence[Palette], frame: int, lut: ColourTable | None = None
 ) -> Setting:
     """Return one frame's colour settings from the timeline's columns, rounded so that similar frames share a table."""
-    strength, tint, temperature, saturation, contrast = (
+    strength, tint, temperature, saturation, contrast, brightness = (
         round(float(columns[name][frame]) * _STEPS) / _STEPS for name in COLOURS
     )
     one, other = (int(columns[name][frame]) for name in ("palette_from", "palette_to"))
     before, after = (palettes[number] if number != NO_PALETTE else () for number in (one, other))
     weight = round(float(columns["weight"][frame]) * _STEPS) / _STEPS if before != after else 0.0
-    return Setting(before, after, weight, strength, tint, temperature, saturation, contrast, lut)
+    return Setting(before, after, weight, strength, tint, temperature, saturation, contrast, brightness, lut)
+
+
+def any_colours(columns: Mapping[str, np.ndarray], frames: np.ndarray, lut: ColourTable | None = None) -> bool:
+    """Return whether colour settings change any of some frames."""
+    moved = any((columns[name][frames] != rest).any() for name, rest in COLOURS.items() if name != "colour_strength")
+    palette = (columns["palette_from"][frames] != NO_PALETTE) | (columns["palette_to"][frames] != NO_PALETTE)
+    return bool(lut is not None or moved or palette.any())
 
 
 def coloured(
@@ -145,9 +165,20 @@ def through_table(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
     return torch.from_numpy(result.reshape(picture.shape))
 
 
-@cache
+def prepare_colours() -> None:
+    """Load what colours need on a processor, in half a second, so that the first picture does not wait for it."""
+    through_table(torch.zeros(3, 1, 1, dtype=torch.uint8), Setting(saturation=0.5))
+
+
 def _kernel() -> Callable[..., None]:
-    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only when colours change.
+    """Return the compiled loop over pixels; one thread loads it, and others wait."""
+    with _loading:
+        return _compiled()
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """Compile the loop over pixels; numba comes with librosa, and is loaded only when colours change.
 
     Compiling costs about a second, so the result is kept on disk, beside this file or in the user's cache.
     """
@@ -229,6 +260,9 @@ def graded_colours(colours: np.ndarray, setting: Setting) -> np.ndarray:
     """Apply a setting to colours float64 [n, 3], sRGB in [0, 1], clipped to the gamut."""
     lab = to_oklab(colours)
     light = np.clip(lab[:, 0], 0, 1)
+    if setting.brightness != 0:
+        # the middle moves; black and white stay
+        lab[:, 0] = light = light ** (_DARKER**-setting.brightness)
     if setting.contrast != 1:
         # black, middle grey and white stay, and nothing is clipped
         up, down = light**setting.contrast, (1 - light) ** setting.contrast

@@ -55,6 +55,8 @@ RATE_WINDOW = 3.0
 MAX_REVIVALS, REVIVAL_SECONDS = 5, 60.0
 # number of ticks of a feedback shot that are kept, so that it can continue from one of them after a change
 MAX_TICKS = 64
+# memory of the pictures after a jump
+AHEAD_BYTES = 24 * 2**20
 # number of pictures from before a change that are kept for times without newer ones
 MAX_STOPGAPS = 64
 
@@ -112,6 +114,14 @@ class _Scene:
 
 
 @dataclass(frozen=True)
+class _Ahead:
+    """The scene after the next jump of the playhead, and its pictures so far."""
+
+    scene: _Scene
+    store: PictureStore
+
+
+@dataclass(frozen=True)
 class _Work:
     """One piece of work: its scene and epoch, and the call that does it."""
 
@@ -143,6 +153,7 @@ class Engine:
         self.note: str | None = None
         self.wanted = True
         self._scene: _Scene | None = None
+        self._ahead: _Ahead | None = None
         self._shot: _Shot | None = None
         self._prepare: tuple[int, int] | None = None
         self._late = False
@@ -206,7 +217,7 @@ class Engine:
             scene = self._scene
             assert scene is not None
             # unfinished work may be the cause
-            self._shot, self._prepare, self._fresh = None, None, -1
+            self._shot, self._prepare, self._fresh, self._ahead = None, None, -1, None
             self._scene = replace(scene, imaginer=self.material.imaginer(scene.timeline, scene.black))
             self.note = f"the engine stopped ({problem or 'no reason was given'}) and was started again."
             log.warning(self.note)
@@ -231,13 +242,22 @@ class Engine:
             Frames that are black, bool [frames]; None for none.
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
+        ahead = self._ahead
+        prepared = (
+            ahead is not None
+            and ahead.scene.timeline is timeline
+            and np.array_equal(ahead.scene.black, dark)
+            # another preset's colour table is known only now
+            and ahead.scene.imaginer.lut is self.material.lut
+        )
         # prompts are embedded before the lock is taken, so that the current batch continues
-        imaginer = self.material.imaginer(timeline, dark)
-        scene = _Scene(timeline, dark, imaginer, np.array(shot_edges(timeline.columns)[:-1]))
+        scene = ahead.scene if ahead is not None and prepared else self._scene_of(timeline, dark)
         with self._condition:
-            old, self._scene = self._scene, scene
+            old, self._scene, self._ahead = self._scene, scene, None
             if old is not None:
                 stale = changed_frames(old.timeline, timeline)
+                if old.imaginer.lut is not scene.imaginer.lut:
+                    stale = np.ones(timeline.frames, bool)
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
                 window = self.window()[0]
@@ -250,9 +270,35 @@ class Engine:
                         self._shot = None
                     elif (different := np.flatnonzero(stale[ours.start : ours.stop])).size:
                         self._shot = self._continued(ours, old, scene, ours.start + int(different[0]))
+            if ahead is not None and prepared:
+                for picture in ahead.store.all():
+                    self.store.put(picture)
             self.epoch += 1
             self._condition.notify_all()
             return self.epoch
+
+    def _scene_of(self, timeline: Timeline, black: np.ndarray) -> _Scene:
+        return _Scene(
+            timeline, black, self.material.imaginer(timeline, black), np.array(shot_edges(timeline.columns)[:-1])
+        )
+
+    def look_ahead(self, timeline: Timeline | None, black: np.ndarray | None = None) -> None:
+        """Imagine the first frames after the next jump of the playhead by another timeline, which comes into force with it.
+
+        `set_timeline` with that timeline, after the jump, then has their pictures at once. Frames of feedback shots are left
+        until then.
+
+        Parameters
+        ----------
+        timeline, black
+            As in `set_timeline`; None to do so no longer.
+        """
+        scene = None
+        if timeline is not None:
+            scene = self._scene_of(timeline, np.zeros(timeline.frames, bool) if black is None else black)
+        with self._condition:
+            self._ahead = None if scene is None else _Ahead(scene, PictureStore(AHEAD_BYTES))
+            self._condition.notify_all()
 
     def _continued(self, ours: _Shot, old: _Scene, scene: _Scene, different: int) -> _Shot | None:
         """Return a shot that continues after a change that first affects frame `different`; None to restart it.
@@ -525,7 +571,8 @@ class Engine:
         lead = frames_in(min(makes, MAX_SKIPPED_SHARE * self._lookahead()), scene.timeline.fps)
         waiting: list[int] = []
         soonest = passed = 0
-        for part, run in enumerate(self.window()):
+        # what comes after a jump may be that of another timeline
+        for part, run in enumerate(self.window()[: 1 if self._ahead else None]):
             first = run.start
             if not self.transport.playing:
                 frames = [first, *self.shown_frames(first + 1, run.stop)]
@@ -549,6 +596,20 @@ class Engine:
         # if there is time a batch is filled first: it takes as long for one picture as for all
         spare = self.transport.playing and soonest > 2 * lead + frames_in(FILLING, scene.timeline.fps)
         return self._imagining(scene, waiting, alone=alone) if waiting and not spare else self._late_work(scene)
+
+    def _next_ahead(self, ahead: _Ahead) -> Callable[[], list[tuple[int, np.ndarray]]] | None:
+        """Return the next piece of work after the playhead's next jump; None if there is nothing to do."""
+        scene, runs = ahead.scene, self.window()
+        if len(runs) < 2 or not self.wanted:
+            return None
+        source = scene.timeline.columns["source"]
+        first = runs[1].start
+        frames = [
+            frame
+            for frame in (first, *self.shown_frames(first + 1, runs[1].stop))
+            if frame not in ahead.store and source[frame] != FEEDBACK
+        ]
+        return self._imagining(scene, frames[: scene.imaginer.core.batch], alone=False) if frames else None
 
     def _slow(self, scene: _Scene) -> bool:
         """Return whether pictures take so long that they are made one by one."""
@@ -669,12 +730,14 @@ class Engine:
 
     def _begin(self) -> _Work | None:
         """Return the next piece of work and start its timer; None if there is nothing to do."""
-        call = self._next()
+        scene, call = self._scene, self._next()
+        if call is None and self._ahead is not None:
+            scene, call = self._ahead.scene, self._next_ahead(self._ahead)
         if call is None:
             return None
-        assert self._scene is not None
+        assert scene is not None
         self._began = time.monotonic()
-        return _Work(self._scene, self.epoch, call)
+        return _Work(scene, self.epoch, call)
 
     def _carry_out(self, work: _Work) -> None:
         """Do a piece of work and store its pictures."""
@@ -702,6 +765,7 @@ class Engine:
             self._shot = None
             material.batch = smaller_batch(problem, scene.imaginer.core.batch, material.model)
             self._scene = replace(scene, imaginer=material.imaginer(scene.timeline, scene.black))
+            self._ahead = None
             self.note = f"memory ran out; pictures are imagined in batches of {material.batch} from now on."
             log.warning(self.note)
 
@@ -710,8 +774,13 @@ class Engine:
         done = [Picture(frame, to_jpeg(picture, self.stride_control.quality)) for frame, picture in pictures]
         outdated: list[Picture] = []
         with self._condition:
-            current = self._scene
+            current, ahead = self._scene, self._ahead
             assert current is not None
+            if ahead is not None and ahead.scene is scene:
+                for picture in done:
+                    ahead.store.put(picture)
+                self._times.append((time.monotonic(), len(done)))
+                return
             if current is not scene and done:
                 # the timeline has changed meanwhile: affected pictures are not stored
                 stale = changed_frames(scene.timeline, current.timeline)

@@ -16,12 +16,13 @@ import numpy as np
 
 from reactive.errors import TimelineError
 from reactive.live.conductor import Conductor, LiveFrame, left_out
+from reactive.live.file_state import file_state_of
 from reactive.live.latest_frame import LatestFrameRenderer
 from reactive.live.marks import LiveOwner, Marks, load_marks, save_marks
 from reactive.live.material import Studio
 from reactive.live.online_analysis import LiveSignals
 from reactive.live.quantise import QUANTISED, checked_unit
-from reactive.live.session import LoadedPreset, file_state_of
+from reactive.live.session import LoadedPreset
 from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values
 from reactive.preset.schema import Preset, parse_preset, read_preset
@@ -92,6 +93,8 @@ class LiveSession:
             videos=len(studio.sources.videos),
             macros=studio.options.macros,
         )
+        for name, preset in reversed(checked.items()):
+            studio.use_colours_of(preset, self.loaded[name].path.parent)
         self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
         self._owner = LiveOwner(presets[0])
@@ -128,6 +131,8 @@ class LiveSession:
                 with self._lock:
                     for frame in self.signals.steps(block):
                         self.row = self.conductor.step(frame)
+                        playing = self.conductor.name
+                        self.studio.use_colours_of(self.conductor.preset, self.loaded[playing].path.parent)
                         self.renderer.request(self.row, heard)
         except Exception as problem:
             log.exception("hearing failed")
@@ -317,8 +322,10 @@ class LiveSession:
             if text == loaded.text:
                 continue
             preset = parse_preset(text, where=str(loaded.path))
-            loaded.text, changed = text, True
             with self._lock:
+                if self.conductor.name == name:
+                    self.studio.use_colours_of(preset, loaded.path.parent)
+                loaded.text, changed = text, True
                 self.conductor.reload(name, preset)
                 self.revision += 1
         return changed

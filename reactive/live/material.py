@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,22 @@ from reactive.diffusion.models.load import Model, choose_device, default_threads
 from reactive.diffusion.scene import Sources, load_sources
 from reactive.diffusion.styles import load_styles, style_files
 from reactive.errors import OutputError
+from reactive.live.file_state import file_state_of
 from reactive.live.grid import saved_grid
+from reactive.live.single_shots import NO_SHOTS, SingleShots, read_shots
+from reactive.media.cube import Cube, read_cube
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.preset.library import open_preset
+from reactive.preset.schema import Preset
 from reactive.render.footage import footage_of
 from reactive.render.loras import with_loras
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.steering import with_adapter, with_controls
+from reactive.timeline.colours import recoloured
 from reactive.timeline.films import Footage
+from reactive.timeline.pools import plain_texts
 from reactive.timeline.timeline import Timeline
 
 # small, because an edit waits for the current batch; other batch sizes change pictures only by rounding
@@ -42,9 +48,13 @@ LIVE_BATCH = {"cpu": 4, "cuda": 8}
 
 
 class PreviewOptions(Settings):
-    """The settings of a preview; a `draft` is smaller and may differ from the final clip."""
+    """The settings of a preview; a `draft` is smaller and may differ from the final clip.
+
+    `no_shots`: songs of a set list are played without the edits of single shots beside them.
+    """
 
     draft: bool = False
+    no_shots: bool = False
 
 
 @dataclass
@@ -57,6 +67,13 @@ class Studio:
     size: tuple[int, int]
     imagined: tuple[int, int]
     device: str
+    # of the preset that is played
+    lut: Cube | None = field(default=None, kw_only=True)
+
+    @property
+    def fed_photos(self) -> tuple[Path, ...]:
+        """The photographs of `sources`, in the order of their numbers."""
+        return self.options.sources.photos
 
     @property
     def photo_names(self) -> tuple[str, ...]:
@@ -67,6 +84,17 @@ class Studio:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.sources.videos)
+
+    def use_colours_of(self, preset: Preset, folder: Path) -> None:
+        """Show pictures through a preset's colour table, which is in its folder, or through the one of the options.
+
+        Raises
+        ------
+        MediaError
+            If it can't be read.
+        """
+        path = self.options.colours.lut or (folder / preset.lut if preset.lut else None)
+        self.lut = _colour_table(path) if path else None
 
     @cached_property
     def footage(self) -> tuple[Footage | None, ...]:
@@ -83,6 +111,7 @@ class SongMaterial(Studio):
     # the analysis before corrections, and the corrections
     raw: Analysis
     corrections: Corrections = NO_CORRECTIONS
+    shots: SingleShots = NO_SHOTS
     bank: PromptBank | None = None
     # set to a smaller batch after memory ran out; 0: the default
     batch: int = 0
@@ -93,15 +122,46 @@ class SongMaterial(Studio):
     # encoded once for each choice of files
     _styles: dict[tuple[Path, ...], StyleBank] = field(default_factory=dict)
 
+    @property
+    def fed_photos(self) -> tuple[Path, ...]:
+        """The photographs of `sources`: those that were given, then those of single shots."""
+        return (*self.options.sources.photos, *self.shots.photos)
+
+    def follow_shots(self, timeline: Timeline) -> bool:
+        """Read the edits of single shots again if their file was saved; return whether they are others now.
+
+        Parameters
+        ----------
+        timeline
+            The one that they belong to.
+
+        Raises
+        ------
+        ReactiveError
+            If the file or one of its photographs can't be used; the old edits stay, and the error is raised once.
+        """
+        old = self.shots
+        if old.is_current:
+            return False
+        self.shots = replace(old, state=file_state_of(old.path) if old.path else None)
+        new = read_shots(old.path)
+        new.over(timeline, self.analysis)
+        if new.photos != old.photos:
+            photos = (*self.options.sources.photos, *new.photos)
+            self.sources = _read_sources(self.options, photos, self.imagined)
+        self.shots = new
+        return new.edits != old.edits
+
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
         """Return the imaginer of a timeline; only new prompts are embedded."""
+        timeline = recoloured(timeline, self.options.colours.colours)
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
         sources = self.options.sources
         grounds = load_grounds(
             replace(timeline, framing=sources.framing_over(timeline.framing)),
-            sources.photos,
+            self.fed_photos,
             sources.videos,
             self.ground_folders,
             imagined=self.imagined,
@@ -121,6 +181,7 @@ class SongMaterial(Studio):
             slices=shape.slices,
             bank=self.bank,
             black=black,
+            lut=self.lut,
             grounds=grounds,
             styles=self._style_bank(timeline),
             control=self._control_pictures(timeline),
@@ -131,7 +192,7 @@ class SongMaterial(Studio):
         if not has_controls(timeline) or not self.model.controls.keys() >= set(networks_of(timeline)):
             return None
         sources = self.options.sources
-        subjects = subject_files(timeline, sources.photos, sources.videos, self.ground_folders)
+        subjects = subject_files(timeline, self.fed_photos, sources.videos, self.ground_folders)
         files = control_files(timeline, subjects, sources.control_paths, self.ground_folders)
         self._control = ControlPictures(
             timeline,
@@ -159,6 +220,10 @@ class SongMaterial(Studio):
         return self._styles[files] if files else None
 
 
+# the same table for all timelines, so that pictures are known to be the same
+_colour_table = lru_cache(16)(read_cube)
+
+
 def load_material(
     song: str | os.PathLike[str], options: PreviewOptions, say: Callable[[str], None] = lambda what: None
 ) -> SongMaterial:
@@ -173,8 +238,8 @@ def load_material(
     # another preset may have one whose place was given
     options = with_loras(options, preset.preset, preset.path.parent, strict=False)
     say(f"hearing {Path(song).name}")
-    heard = _heard(song)
-    return SongMaterial(**vars(load_studio(options, say)), **heard)
+    heard = _heard(song, options)
+    return SongMaterial(**vars(load_studio(options, say, heard["shots"].photos)), **heard)
 
 
 def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio: Studio) -> SongMaterial:
@@ -185,24 +250,34 @@ def song_material(song: str | os.PathLike[str], options: PreviewOptions, studio:
     ReactiveError
         If an input can't be used.
     """
-    files, sources = options.sources, studio.sources
-    if (files.photos, files.videos) != (studio.options.sources.photos, studio.options.sources.videos):
-        colour = parse_colour(files.background, where="--background")
-        sources = load_sources(
-            files.photos, files.videos, size=studio.imagined, background=colour, framing=files.framing
-        )
-    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **_heard(song))
+    files, sources, heard = options.sources, studio.sources, _heard(song, options)
+    photos = (*files.photos, *heard["shots"].photos)
+    if (photos, files.videos) != (studio.fed_photos, studio.options.sources.videos):
+        sources = _read_sources(options, photos, studio.imagined)
+    return SongMaterial(options, studio.model, sources, studio.size, studio.imagined, studio.device, **heard)
 
 
-def _heard(song: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a song's track and analysis, with its saved corrections of the grid."""
+def _heard(song: str | os.PathLike[str], options: PreviewOptions) -> dict[str, Any]:
+    """Return a song's track and analysis, with its saved corrections of the grid and the edits of its single shots."""
     track, raw = hear_once(song)
     corrections, analysis = saved_grid(track, raw)
-    return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections}
+    shots = read_shots(options.sources.shots, track)
+    return {"track": track, "analysis": analysis, "raw": raw, "corrections": corrections, "shots": shots}
 
 
-def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda what: None) -> Studio:
+def _read_sources(options: PreviewOptions, photos: tuple[Path, ...], size: tuple[int, int]) -> Sources:
+    """Return photographs and the films of the settings at the imagine-size."""
+    files = options.sources
+    colour = parse_colour(files.background, where="--background")
+    return load_sources(photos, files.videos, size=size, background=colour, framing=files.framing)
+
+
+def load_studio(
+    options: PreviewOptions, say: Callable[[str], None] = lambda what: None, more_photos: tuple[Path, ...] = ()
+) -> Studio:
     """Load the model, and read photographs and videos at the imagine-size; `say` is called with a description of each step.
+
+    `more_photos` follow those of the settings.
 
     Raises
     ------
@@ -214,7 +289,7 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
     say(f"loading {options.model.title}")
     preset = open_preset(options.preset).preset
     options = with_controls(with_adapter(options, preset), preset)
-    model = options.model.changed(device=device).load()
+    model = options.model.changed(device=device).load(plain_texts(preset))
     output, files = options.output, options.sources
     imagined = output.imagine_size or imagine_size(model.native_size, output.size or (16, 9))
     if options.draft and not output.imagine_size:
@@ -227,10 +302,9 @@ def load_studio(options: PreviewOptions, say: Callable[[str], None] = lambda wha
                 where="--imagine-size",
                 remedy=f"use {imagined[0] // step * step}x{imagined[1] // step * step}",
             )
-    if files.photos or files.videos:
+    if files.photos or files.videos or more_photos:
         say("reading photographs and videos")
-    colour = parse_colour(files.background, where="--background")
-    sources = load_sources(files.photos, files.videos, size=imagined, background=colour, framing=files.framing)
+    sources = _read_sources(options, (*files.photos, *more_photos), imagined)
     size = output.size or output_size(imagined)
     return Studio(options, model, sources, size, imagined, device)
 

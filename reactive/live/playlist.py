@@ -13,6 +13,7 @@ from typing import Any
 
 from reactive.errors import TimelineError
 from reactive.live.material import Studio, load_material, song_material
+from reactive.live.memory import give_back_memory
 from reactive.live.session import Session
 from reactive.live.setlist import ENDINGS, SetList
 from reactive.live.song import write_wav
@@ -83,6 +84,8 @@ class Playlist:
         with tempfile.NamedTemporaryFile(dir=self._folder.name, suffix=".wav", delete=False) as target:
             wav = Path(target.name)
         write_wav(session.material.track, wav)
+        # the analysis needs several times as much as what is kept of it
+        give_back_memory()
         return PreparedSong(number, session, wav)
 
     def begin(self, prepared: PreparedSong, before: PreparedSong) -> None:
@@ -95,6 +98,7 @@ class Playlist:
         """Close a song that is no longer shown, after its current picture."""
         before.session.close()
         before.wav.unlink(missing_ok=True)
+        give_back_memory()
 
     def checked(self, number: int) -> int:
         """Return the number of a song after checking it.

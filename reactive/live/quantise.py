@@ -44,12 +44,13 @@ def next_mark(grid: Grid, position: float, unit: str, duration: float) -> float:
 def next_played(grid: Grid, transport: Transport, position: float, unit: str) -> tuple[float, bool]:
     """Return the next beat or bar as it will be heard, and whether the playhead jumps there.
 
-    The end of a loop is heard as its start, so what would happen at or after the end happens at the start, after the jump.
+    The end of a loop is heard as its start, so what would happen at or after the end happens at the start, after the jump. A page
+    jumps a little late: until then the playhead is past the end, and goes back too.
     """
     mark = next_mark(grid, position, unit, transport.duration)
-    if transport.jump is not None and position < transport.jump[0] <= mark + ON_MARK:
+    if transport.jump is not None and transport.jump[0] <= mark + ON_MARK:
         return transport.jump[1], True
-    if transport.loop is None or not transport.loop[0] - ON_MARK <= position < transport.loop[1]:
+    if transport.loop is None or position < transport.loop[0] - ON_MARK:
         return mark, False
     return (transport.loop[0], True) if mark >= transport.loop[1] - ON_MARK else (mark, False)
 

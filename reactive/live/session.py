@@ -20,6 +20,7 @@ from reactive.audio.grid import Grid, grid_of
 from reactive.errors import GridError, PresetError, ReactiveError, TimelineError
 from reactive.live.coda import calm_analysis, calm_timeline
 from reactive.live.engine import Engine
+from reactive.live.file_state import file_state_of
 from reactive.live.grid import correct_grid, grid_for_page
 from reactive.live.marks import Marks, load_marks, save_marks
 from reactive.live.material import SongMaterial
@@ -50,6 +51,7 @@ from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.controls import CONTROLS
 from reactive.timeline.loras import lora_strengths
 from reactive.timeline.perform import Change, Performance, Stage, write_knobs
+from reactive.timeline.timeline import Timeline
 
 # kinds of change that replace an earlier one of the same name
 LATCHED = ("control", "prompt", "freeze", "hold", "black")
@@ -65,14 +67,14 @@ class LoadedPreset:
     file_state: tuple[int, int, int] | None = None
 
 
-def file_state_of(path: Path) -> tuple[int, int, int] | None:
-    """Return a value that changes when a file is written (editors may also replace it); None if it is missing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    # the clock of a file system is coarse: two saves may have the same time
-    return status.st_mtime_ns, status.st_size, status.st_ino
+@dataclass(frozen=True)
+class _Arrival:
+    """What the changes that wait for a jump make of the song if it lands at `landing`, in seconds."""
+
+    landing: float
+    changes: list[Change]
+    performance: Performance
+    timeline: Timeline
 
 
 class Session:
@@ -98,6 +100,7 @@ class Session:
         self.quantise = "off"
         self.loop_start: float | None = None
         self.waiting: list[Change] = []
+        self._arrival: _Arrival | None = None
         # where the last jump landed in song time, and the beats over which a snapshot is recalled
         self.landing = 0.0
         self.glide = 0
@@ -118,13 +121,22 @@ class Session:
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
         self._set_ground_folders()
+        for name, preset in checked.items():
+            material.use_colours_of(preset, self.loaded[name].path.parent)
+        self._use_colours(self.stage, self.first)
         self.performance: Performance = self.stage.start(self.first)
         self.engine = Engine(material, made)
-        self.engine.set_timeline(self.performance.timeline, self.performance.black)
+        # what was performed, with the edits of single shots
+        self.timeline = material.shots.over(self.performance.timeline, material.analysis)
+        self.engine.set_timeline(self.timeline, self.performance.black)
 
     def _set_ground_folders(self) -> None:
         """Set the folders of the loaded presets' grounds, starting with the first preset."""
         self.material.ground_folders = [loaded.path.parent for loaded in self.loaded.values()]
+
+    def _use_colours(self, stage: Stage, name: str) -> None:
+        """Show pictures through a preset's colour table."""
+        self.material.use_colours_of(stage.presets[name], self.loaded[name].path.parent)
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
         options = self.material.options
@@ -174,7 +186,7 @@ class Session:
     def lanes(self) -> dict[str, Any]:
         """Return the data of the lanes under the picture."""
         return {"revision": self.revision, "song": analysis_for_page(self.material.analysis)} | timeline_for_page(
-            self.performance.timeline
+            self.timeline
         )
 
     def state(self) -> dict[str, Any]:
@@ -233,9 +245,11 @@ class Session:
         frame = min(nearest_frame(target, timeline.fps), timeline.frames - 1)
         start = self.engine.seek_target(frame, playing=playing)
         landed = target if start == frame else float(frame_time(start, timeline.fps))
-        turn = self.engine.transport.turn
+        turn = self._turn
         # a page jumps a little late: what comes with the jump belongs to the first frame there
         self.landing = turn[1] if turn is not None and turn[1] <= landed < turn[1] + 1.0 else landed
+        # before the jump is known, so that nothing of before is shown after it
+        self._arrive()
         moved = replace(self.engine.transport, position=landed, playing=playing, updated_at=time.monotonic(), jump=None)
         return self.engine.set_transport(moved, jumped=True), landed
 
@@ -248,6 +262,8 @@ class Session:
         moved = replace(transport, loop=section, position=transport.at(), updated_at=time.monotonic())
         self.engine.set_transport(moved, jumped=False)
         self.loop_start = None
+        self._arrival = None
+        self.engine.look_ahead(None)
 
     def loop_bars(self, bars: int) -> None:
         """Repeat some bars from the next beat or bar on, or stop if exactly these are repeated.
@@ -314,15 +330,51 @@ class Session:
         epoch = self.engine.epoch
         for change in waiting:
             epoch = self._change(replace(change, time=self.engine.transport.at()))
+        self._look_ahead()
         return epoch
 
-    def arrive(self) -> int:
-        """Apply the changes that wait for a jump where the last one landed; return the epoch."""
-        waiting, self.waiting = self.waiting, []
-        epoch = self.engine.epoch
-        for change in waiting:
-            epoch = self._record(replace(change, time=self.landing))
-        return epoch
+    @property
+    def _turn(self) -> tuple[float, float] | None:
+        """The next jump: at which song time, and where to. A playhead that is past a loop's end goes back too."""
+        transport = self.engine.transport
+        return transport.turn or (transport.loop and (transport.loop[1], transport.loop[0]))
+
+    def _arrive(self) -> None:
+        """Apply the changes that wait for a jump where it lands."""
+        if not self.waiting:
+            return
+        known = self._arrival
+        if known is None or known.landing != self.landing:
+            known = self._arrival_at(self.landing)
+        self.waiting, self._arrival = [], None
+        self._set_performance(known.changes, known.performance, known.timeline)
+
+    def _arrival_at(self, landing: float) -> _Arrival:
+        """Return the performance with the changes that wait for a jump, if it lands at a song time."""
+        changes, loop = list(self.changes), self.engine.transport.loop
+        for change in self.waiting:
+            # in a loop a later change of the same kind would undo it in each round
+            end = loop[1] if loop is not None and change.kind in ("phase", "preset") else landing
+            changes = [
+                c
+                for c in changes
+                if c.time < landing or not (_same(c, change) or (c.kind == change.kind and c.time < end))
+            ]
+            changes.append(replace(change, time=landing))
+        changes.sort(key=lambda change: change.time)
+        performance = self.stage.fold(self.first, changes)
+        timeline = self.material.shots.over(performance.timeline, self.material.analysis)
+        return _Arrival(landing, changes, performance, timeline)
+
+    def _look_ahead(self) -> None:
+        """Let the engine imagine what the changes that wait for a jump make of the frames after it."""
+        turn = self._turn
+        self._arrival = None
+        if self.waiting and turn is not None and self.coda is None:
+            self._arrival = self._arrival_at(turn[1])
+            self.engine.look_ahead(self._arrival.timeline, self._arrival.performance.black)
+        else:
+            self.engine.look_ahead(None)
 
     # -- cue points and snapshots --------------------------------------------------------------------------------------
     def jump_to(self, number: int) -> tuple[float, float]:
@@ -423,9 +475,12 @@ class Session:
         self.waiting = [c for c in self.waiting if not _replaces(change, c)]
         if not jumps:
             return self._record(change, [c for c in self.changes if not (c.time == at and _replaces(change, c))])
+        if len(self.changes) + len(self.waiting) >= MAX_CHANGES:
+            raise TimelineError("the take is full", remedy="save it and start another")
         # an impossible change is refused now
         self.stage.apply(self.performance, replace(change, time=max(at, self._last_change)))
         self.waiting.append(change)
+        self._look_ahead()
         return self.engine.epoch
 
     @property
@@ -435,6 +490,11 @@ class Session:
     def _record(self, change: Change, others: list[Change] | None = None) -> int:
         """Apply a change at its time, beside the others (default: all so far); return the new epoch."""
         given = self.changes if others is None else others
+        of_shots = set(self.timeline.prompts) - set(self.performance.timeline.prompts)
+        if change.kind == "prompt" and change.name in of_shots:
+            raise TimelineError(
+                "these are the words of a single shot", remedy="change them in the studio, or with `reactive shots`"
+            )
         if len(given) >= MAX_CHANGES:
             raise TimelineError("the take is full", remedy="save it and start another")
         if len(given) == len(self.changes) and change.time >= self._last_change:
@@ -459,15 +519,26 @@ class Session:
         """Apply earlier changes, without those that are no longer possible; return the new epoch."""
         return self._restage(self.stage, list(changes))
 
-    def _set_performance(self, changes: list[Change], performance: Performance) -> int:
+    def _set_performance(
+        self, changes: list[Change], performance: Performance, timeline: Timeline | None = None
+    ) -> int:
+        self._use_colours(self.stage, performance.state.preset)
         self.changes, self.performance, self.saved = changes, performance, not changes
-        epoch = self._show()
+        epoch = self._show(timeline)
         self.revision += 1
+        if self.waiting:
+            self._look_ahead()
         return epoch
 
-    def _show(self) -> int:
-        """Let the engine imagine the performance, or its coda after the song's end; return the epoch."""
-        performance, timeline = self.performance, self.performance.timeline
+    def _show(self, timeline: Timeline | None = None) -> int:
+        """Let the engine imagine the performance, or its coda after the song's end; return the epoch.
+
+        `timeline`: the performance's with the edits of single shots, if it is known.
+        """
+        performance = self.performance
+        if timeline is None:
+            timeline = self.material.shots.over(performance.timeline, self.material.analysis)
+        self.timeline = timeline
         if self.coda is not None:
             stage = self._stage(self.stage.presets)
             stage.analysis = calm_analysis(stage.analysis, *self.coda)
@@ -486,7 +557,7 @@ class Session:
 
     def prompt_at(self, frame: int) -> str:
         """Return the prompt with the largest weight at a frame."""
-        timeline = self.performance.timeline
+        timeline = self.timeline
         columns, frame = timeline.columns, min(max(frame, 0), timeline.frames - 1)
         main = "prompt_to" if columns["weight"][frame] >= 0.5 else "prompt_from"
         return timeline.prompts[int(columns[main][frame])]
@@ -521,12 +592,12 @@ class Session:
         self.saved = True
 
     def reload(self) -> int | None:
-        """Reload presets whose files were saved; return the new epoch, or None if there was none.
+        """Reload presets whose files were saved, and edits of single shots; return the new epoch, or None if there was none.
 
         Raises
         ------
         ReactiveError
-            If the new text is not a preset; the old one stays, and the error is raised once.
+            If the new text can't be used; the old one stays, and the error is raised once.
         """
         presets = dict(self.stage.presets)
         texts: dict[str, str] = {}
@@ -542,15 +613,17 @@ class Session:
                     continue
                 presets[name] = parse_preset(text, where=str(loaded.path))
                 texts[name] = text
-            if not texts:
+            edited = self.material.follow_shots(self.performance.timeline)
+            if not texts and not edited:
                 return None
-            epoch = self._restage(self._stage(presets), list(self.changes))
+            epoch = self._restage(self._stage(presets), list(self.changes)) if texts else self._show()
         except ReactiveError as problem:
             self.problem = problem
             raise
         for name, text in texts.items():
             self.loaded[name].text = text
         self.problem = None
+        self.revision += 1
         return epoch
 
     def _restage(self, stage: Stage, changes: list[Change]) -> int:
@@ -563,6 +636,7 @@ class Session:
                 if not changes:
                     raise
                 changes = changes[:-1]
+        self._use_colours(stage, performance.state.preset)
         self.stage = stage
         return self._set_performance(changes, performance)
 

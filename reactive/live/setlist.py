@@ -14,7 +14,8 @@
     photos = ["band.jpg"]
     lyrics = "single.lrc"
 
-Paths are relative to the file. Settings that a song does not have are those of the command line.
+Paths are relative to the file. Settings that a song does not have are those of the command line. Edits of single shots are read
+beside each song, as in other commands.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from reactive.media.safe import regular_file
 from reactive.preset.library import open_preset
 from reactive.preset.macros import macro_values, parse_macros
 from reactive.preset.schema import read_text
+from reactive.preset.shots import shots_path
 from reactive.preset.toml import parse_toml
 
 MAX_BYTES, MAX_SONGS = 256_000, 500
@@ -119,6 +121,8 @@ def _song(entry: dict[str, Any], number: int, path: Path, options: PreviewOption
             changes[key] = tuple(_existing_file(path, item, where) for item in entry[key])
     if "lyrics" in entry:
         changes["lyrics"] = _existing_file(path, entry["lyrics"], where)
+    beside = shots_path(file)
+    changes["shots"] = beside if beside.is_file() and not options.no_shots else None
     if "macros" in entry:
         if not isinstance(entry["macros"], dict):
             raise PresetError("macros is not a table", where=where, remedy="write macros = { storm = 0.5 }")

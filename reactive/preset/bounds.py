@@ -28,6 +28,7 @@ LIMITS: dict[str, Range] = {
     "colour.temperature": (-1.0, 1.0),
     "colour.saturation": (0.0, 4.0),
     "colour.contrast": (0.0, 4.0),
+    "colour.brightness": (-1.0, 1.0),
     "ground.detail": (0.0, 1.0),
     "ground.colour": (0.0, 1.0),
     "ground.light": (0.0, 2.0),

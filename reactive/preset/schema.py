@@ -100,6 +100,7 @@ class Colour(Strict):
     temperature: Expression = Field("0", description="-1 cold to 1 warm")
     saturation: Expression = Field("1", description="0 grey, 1 as it is, up to 4")
     contrast: Expression = Field("1", description="1 as it is, 0 none, up to 4; black and white stay")
+    brightness: Expression = Field("0", description="-1 dark to 1 light; black and white stay")
 
 
 How = Literal["cut", "fade", "slerp"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from fractions import Fraction
+from functools import cache, partial
 from pathlib import Path
+from threading import Event
 
 from reactive.audio.analysis import Analysis
 from reactive.media.sound import Track
 from reactive.preset.schema import Overlay
+from reactive.render.beside import beside
 from reactive.render.deliver import deliver
 from reactive.render.flashsafe import limit_pieces
 from reactive.render.inputs import RenderInputs
@@ -20,14 +23,14 @@ from reactive.render.recipe import Recipe, clip_tags
 from reactive.render.request import RenderRequest, record_clip
 from reactive.render.resolve import ResolvedTimeline
 from reactive.render.settings import Settings
-from reactive.render.store.job import Job, finish_file
+from reactive.render.store.job import Job, JobFile, finish_file
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.flash_check import check_pieces
 from reactive.score.flash import Flashes
 from reactive.timeline.captions import captions_of
-from reactive.timeline.clock import frame_time, sound_range
+from reactive.timeline.clock import frame_time
 from reactive.timeline.timeline import Timeline
-from reactive.video.mux import encode_sound, join, with_aac
+from reactive.video.mux import encode_sound, join
 from reactive.video.segment import output_error
 
 
@@ -43,9 +46,21 @@ def write_clips(
     inputs: RenderInputs,
     container: str,
     recipe: Recipe | None,
+    sound: tuple[int, int],
+    encoded: Callable[[], Path] | None = None,
+    judged: Callable[[], Flashes] | None = None,
     loop: LoopPlan | None = None,
 ) -> tuple[int, Flashes]:
     """Write the clip in each of its shapes; return how many pictures were held back to be safe to watch, and how it flashes.
+
+    Parameters
+    ----------
+    sound
+        The first sample of the song that sounds, and the one after the last.
+    encoded
+        Returns a file with them as AAC, see `sound_beside`; None: they are encoded as the clip is written.
+    judged
+        Returns how the clip flashes, see `flashes_beside`; None: it is found out as the clip is written.
 
     Raises
     ------
@@ -53,13 +68,10 @@ def write_clips(
         If the disk is full or fails.
     """
     timeline, track, codec = resolved.timeline, resolved.track, segments.codec
-    first, last = segments.plan.first, segments.plan.last
+    first = segments.plan.first
     # tags of the container, of which players show the first
     title = os.fsencode(Path(song).stem).decode("utf-8", "replace")
     metadata = {"title": title, "comment": f"made with reactive, preset {timeline.title}", **clip_tags(recipe)}
-    sound = sound_range(
-        first, last, timeline.fps, frames=timeline.frames, samples=track.samples, sample_rate=track.sample_rate
-    )
     held, flashes = 0, None
     for number, path in enumerate(outs):
         pieces, size = segments.pieces(number), segments.sizes[number]
@@ -85,42 +97,84 @@ def write_clips(
             codec=codec,
             sound=sound,
             metadata=metadata,
-            encoded=None if loop or not with_aac(codec) else kept_sound(job, track, sound),
+            encoded=encoded() if encoded else None,
         )
-        # judged while the clip is joined, which mostly waits for the disk
-        with ThreadPoolExecutor(1) as beside:
-            judged = None
-            if number == 0:
+        with ExitStack() as stack:
+            if number == 0 and judged is None:
+                # judged while the clip is joined, which mostly waits for the disk
                 looked = [(*piece, None) for piece in pieces] if loop else segments.flash_checked_pieces(pieces)
-                judged = beside.submit(check_pieces, looked, timeline.fps)
+                judged = stack.enter_context(_judged_beside(looked, timeline.fps))
             deliver(write, path, settings, room=job.folder / "segments", whole=partial(record_clip, job, request, path))
-            flashes = judged.result() if judged else flashes
+            flashes = judged() if number == 0 and judged else flashes
         for piece, _ in set(pieces) - set(segments.pieces(number)):
             piece.unlink()
     assert flashes is not None
     return held, flashes
 
 
-def kept_sound(job: Job, track: Track, sound: tuple[int, int]) -> Path:
-    """Return the job's file with samples [start, stop) of the song as AAC; only the first run of the job encodes them.
+@contextmanager
+def sound_beside(job: Job, track: Track, sound: tuple[int, int]) -> Iterator[Callable[[], Path]]:
+    """Encode samples [start, stop) of the song as AAC while the block runs; yield what waits for the job's file with it.
 
-    That takes 2 to 4 seconds for three minutes, as long as one shot that is made again.
+    That takes 2 to 4 seconds for three minutes, in which loading the model leaves a core idle. Only the first run of a job
+    encodes them. A block that ends by an error does not wait for the rest.
 
     Raises
     ------
     OutputError
-        If the disk is full or fails.
+        By what is yielded, if the disk is full or fails.
     """
     name = f"sounds/{track.sha256}-{sound[0]}-{sound[1]}.m4a"
-    if not job.is_intact(name):
-        # two suffixes, so that a job that goes on after a crash sweeps it away
-        unfinished = job.folder / f"{name}.part"
+    if job.is_intact(name):
+        yield lambda: job.folder / name
+        return
+    # two suffixes, so that a job that goes on after a crash sweeps it away
+    unfinished = job.folder / f"{name}.part"
+
+    def encode(ended: Event) -> JobFile:
         try:
-            encode_sound(track, unfinished, sound)
-            job.accept(finish_file(job.folder, name, unfinished))
-        except OSError as problem:
-            raise output_error(job.folder / name, problem) from None
-    return job.folder / name
+            encode_sound(track, unfinished, sound, halted=ended.is_set)
+            return finish_file(job.folder, name, unfinished)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    with beside("sound", encode) as encoded:
+
+        @cache
+        def finished() -> Path:
+            try:
+                job.accept(encoded())
+            except OSError as problem:
+                raise output_error(job.folder / name, problem) from None
+            return job.folder / name
+
+        yield finished
+
+
+def _judged_beside(
+    pieces: Sequence[tuple[Path, int, Path | None]], fps: Fraction
+) -> AbstractContextManager[Callable[[], Flashes]]:
+    return beside("flashes", lambda ended: check_pieces(pieces, fps))
+
+
+def flashes_beside(
+    settings: Settings,
+    *,
+    segments: SegmentStore,
+    resolved: ResolvedTimeline,
+    inputs: RenderInputs,
+) -> AbstractContextManager[Callable[[], Flashes] | None]:
+    """Judge how the clip flashes piece by piece while the block makes them; what it gives waits for the result.
+
+    For three minutes that takes a second and a half after the last picture otherwise. It gives None where finished pieces
+    are not yet what the clip shows.
+    """
+    if settings.output.flash_safe or settings.output.loop:
+        return nullcontext(None)
+    if overlay_marks(settings, inputs, resolved.timeline, resolved.analysis, segments.sizes[0]):
+        return nullcontext(None)
+    fps = resolved.timeline.fps
+    return beside("flashes", lambda ended: check_pieces(segments.flash_checked_ahead(ended), fps))
 
 
 def title_notes(

@@ -12,11 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reactive.diffusion.backend.out_of_memory import in_batches_that_fit
 from reactive.diffusion.backend.shapes import shape_of
+from reactive.diffusion.calibration import PROMPTS
 from reactive.diffusion.controls import control_files, has_controls, networks_of, subject_files
 from reactive.diffusion.grounds import grounds_of
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.models.adapter import AUTO
+from reactive.diffusion.models.conditioning import texts_to_embed
 from reactive.diffusion.models.load import choose_device, default_threads, load_model
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES
 from reactive.diffusion.styles import has_styles, style_files
@@ -96,6 +98,8 @@ def contact_pictures(
     networks = [*control_models, *(kind for kind in wanted if kind not in told)]
     used = [name for name, column in zip(timeline.loras, LORAS, strict=False) if timeline.columns[column].any()]
     loras = named_loras(used, loras, folders)
+    frames = np.array([telling_frame(shot) for shot in shots])
+    texts = texts_to_embed(timeline.prompts, timeline.negatives, prompts_at(timeline.columns, frames))
     loaded = load_model(
         model,
         device=place,
@@ -106,9 +110,10 @@ def contact_pictures(
         controls=networks,
         quant=quant,
         overrides=overrides,
+        # the walk may have to be measured
+        prompts=(*texts, *PROMPTS),
     )
     size = imagine_size(loaded.native_size, (16, 9))
-    frames = np.array([telling_frame(shot) for shot in shots])
     by_frame = {int(frame): shot.number for frame, shot in zip(frames, shots, strict=True)}
     shape = shape_of(loaded, *size)
     shown = set(timeline.columns["source"][frames].tolist())

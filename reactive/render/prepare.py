@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from reactive.diffusion.calibration import PROMPTS
 from reactive.diffusion.controls import ControlFile, control_files, control_notes, has_controls, subject_files
 from reactive.diffusion.grounds import grounds_of
+from reactive.diffusion.joins import prompts_at
+from reactive.diffusion.models.conditioning import texts_to_embed
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.styles import style_files
 from reactive.media.picture import BLACK, parse_colour
@@ -27,6 +32,7 @@ from reactive.render.store.job import Job
 from reactive.render.store.segments import SegmentStore
 from reactive.render.workers.lane_count import lane_lengths, lanes_for
 from reactive.render.workers.segment_renderer import expected_rate
+from reactive.timeline.edges import shot_around
 from reactive.timeline.excerpt import excerpt_frames
 from reactive.timeline.timeline import Timeline
 
@@ -191,6 +197,15 @@ def prepare_render(
         *([cropped] if cropped else []),
     )
     return PreparedRender(model_spec, spec, segments, recipe, notes)
+
+
+def texts_between(timeline: Timeline, frames: tuple[int, int], settings: Settings) -> tuple[str, ...]:
+    """Return the texts that a render of frames embeds: those of all shots that it touches, and those that measure the walk."""
+    columns = timeline.columns
+    first, last = shot_around(columns, frames[0])[0], shot_around(columns, max(frames[1] - 1, frames[0]))[1]
+    used = prompts_at(columns, np.arange(first, last))
+    own = texts_to_embed(timeline.prompts, negatives_of(timeline, settings.negative), used)
+    return own if settings.compute.pace else (*own, *PROMPTS)
 
 
 def prompts_between(timeline: Timeline, first: int, last: int) -> set[int]:

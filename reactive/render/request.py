@@ -42,6 +42,7 @@ _LATER = (
     "loudness",
     "max_size",
     "quant",
+    "brightness",
 )
 # settings that do not change the clip, and those that are in another part of the request
 _ASIDE = ("overwrite", "job", "mixed", "ray", "workers", "preset", "model")

@@ -2,7 +2,7 @@
 
 It takes the steps that the library offers one by one. A job folder keeps what is finished, so an interrupted run goes on:
 
-    open_track         the song
+    known_track        `open_track`, for a song that was heard before without decoding it
     hear               `analyze`, once for each song, and the corrections of its band
     resolve_timeline   `decide`; an edited timeline or a recorded take may stand in its place
     ModelSpec.load     `load_model`
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,22 +24,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reactive.audio.cache import known_track
 from reactive.audio.hear import hear, merge_saved
 from reactive.diffusion.backend.compile import check_compiler
 from reactive.diffusion.models.load import choose_device, default_threads
 from reactive.diffusion.models.model import Model
 from reactive.errors import OutputError
 from reactive.media.identity import carry_over
-from reactive.media.sound import Track, open_track
+from reactive.media.sound import Track
 from reactive.preset.shots import open_shots
-from reactive.render.assemble import title_notes, write_clips
+from reactive.render.assemble import flashes_beside, sound_beside, title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
 from reactive.render.kept import limit_jobs, most_bytes
 from reactive.render.looping import LoopPlan, plan_loop
 from reactive.render.loras import with_loras
-from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between
+from reactive.render.prepare import PreparedRender, chosen_range, prepare_render, prompts_between, texts_between
 from reactive.render.rates import expected_line
 from reactive.render.request import RenderRequest, finished_clip, is_made_by
 from reactive.render.resolve import ResolvedTimeline, resolve_timeline
@@ -52,9 +54,10 @@ from reactive.render.store.segments import check_space
 from reactive.render.workers.local import Executor, LocalExecutor, Tally, imagine_missing
 from reactive.render.workers.segment_renderer import used_prompts
 from reactive.score.flash import Flashes
-from reactive.timeline.clock import frame_time
+from reactive.timeline.clock import frame_time, sound_range
 from reactive.timeline.timeline import Timeline
 from reactive.video.codec import container_format
+from reactive.video.mux import with_aac
 from reactive.video.nvenc import check_encoder
 from reactive.video.upscale import check_upscaling
 
@@ -67,7 +70,7 @@ def make_clip(
     progress: Progress | None = None,
     rates: Rates | None = None,
     tell: Callable[[str], None] | None = None,
-    load: Callable[[ModelSpec], Model] = ModelSpec.load,
+    load: Callable[[ModelSpec, Sequence[str]], Model] = ModelSpec.load,
 ) -> Clip:
     """Make a finished clip of a song; what an interrupted run finished is taken from its job folder.
 
@@ -86,7 +89,7 @@ def make_clip(
     tell
         Called with each note for the user as soon as it is known, which the clip's `notes` have too, and with how long it will take.
     load
-        Loads the model; one that was loaded before may be returned.
+        Loads the model, given the texts that it will embed; one that was loaded before may be returned.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def make_clip(
         _refuse_existing(outs, settings.output.overwrite)
 
     report("hearing", 0, 1)
-    track = open_track(song)
+    track = known_track(song)
     settings, inputs, notes = _with_saved(track, settings, inputs)
     settings, shortened = _within_longest(track, settings)
     notes = (*notes, *shortened)
@@ -145,7 +148,7 @@ def make_clip(
     if known is not None and not settings.output.overwrite:
         return known
     _refuse_existing([path for path in outs if not is_made_by(folder, request, path)], settings.output.overwrite)
-    with Job(folder) as job:
+    with Job(folder) as job, ExitStack() as threads_beside:
         sweep(outs)
         request = request.resumed(job)
         heard = None if settings.sources.timeline else hear(track.path, settings.hearing)
@@ -161,12 +164,12 @@ def make_clip(
             say(note)
         clock.heard = time.perf_counter()
         report("hearing", 1, 1)
-        if tell and not settings.compute.ray:
-            # not a note of the clip: another run of it takes another time
-            tell(expected_line(settings, frames[1] - frames[0]))
-
+        sound = _sound_range(resolved, frames)
+        encoded = None
+        if not loop and with_aac(settings.encoding.chosen):
+            encoded = threads_beside.enter_context(sound_beside(job, resolved.track, sound))
         report("loading", 0, 1)
-        model = load(_model_spec(settings, device, job, request))
+        model = load(_model_spec(settings, device, job, request), texts_between(resolved.timeline, frames, settings))
         prepared = prepare_render(
             song,
             outs,
@@ -184,7 +187,14 @@ def make_clip(
             say(note)
         segments = prepared.segments
         reused = segments.frames_done()
+        left = frames[1] - frames[0] - reused
+        if tell and left and not settings.compute.ray:
+            # not a note of the clip: another run of it takes another time
+            tell(expected_line(settings, left))
         sha256 = model.sha256
+        judged = threads_beside.enter_context(
+            flashes_beside(settings, segments=segments, resolved=resolved, inputs=inputs)
+        )
         executor: Executor = LocalExecutor(model, prepared.spec)
         del model
         try:
@@ -207,6 +217,9 @@ def make_clip(
                 inputs=inputs,
                 container=container,
                 recipe=prepared.recipe,
+                sound=sound,
+                encoded=encoded,
+                judged=judged,
                 loop=loop,
             )
         except OutputError as problem:
@@ -295,6 +308,14 @@ def _check_shortest(out: Path, settings: Settings, frames: int, fps: Fraction) -
         raise OutputError(
             f"would last {lasts:.2f} s, and this place takes at least {least:g} s", where=where, remedy=remedy
         )
+
+
+def _sound_range(resolved: ResolvedTimeline, frames: tuple[int, int]) -> tuple[int, int]:
+    """Return the first sample that sounds with frames [first, last), and the one after the last."""
+    timeline, track = resolved.timeline, resolved.track
+    return sound_range(
+        *frames, timeline.fps, frames=timeline.frames, samples=track.samples, sample_rate=track.sample_rate
+    )
 
 
 def _chosen_loop(resolved: ResolvedTimeline, settings: Settings) -> LoopPlan | None:

@@ -118,8 +118,13 @@ class ModelSpec(Part):
         """Return these settings with some changed."""
         return type(self).model_validate({**dict(self), **changes})
 
-    def load(self) -> Model:
+    def load(self, prompts: Sequence[str] = ()) -> Model:
         """Load the model.
+
+        Parameters
+        ----------
+        prompts
+            Texts that will be shown, and their negatives; see `load_model`.
 
         Raises
         ------
@@ -143,6 +148,7 @@ class ModelSpec(Part):
             quant=self.quant,
             compiled=self.compile,
             overrides={option: value for option, value in told.items() if value},
+            prompts=prompts,
         )
 
 
@@ -218,7 +224,7 @@ class ColourSettings(Part):
         How strongly pictures are moved towards the palette, 0 to 1.
     saturation, contrast
         1 leaves them as they are.
-    temperature, tint
+    temperature, tint, brightness
         -1 to 1.
     lut
         A colour table, a ``.cube`` file.
@@ -230,12 +236,14 @@ class ColourSettings(Part):
     contrast: float = Field(1.0, ge=0, le=4)
     temperature: float = Field(0.0, ge=-1, le=1)
     tint: float = Field(0.0, ge=-1, le=1)
+    brightness: float = Field(0.0, ge=-1, le=1)
     lut: File | None = None
 
     @property
     def colours(self) -> Colours:
         """What is done to every frame of the timeline."""
-        return Colours(self.palette, self.palette_strength, self.saturation, self.contrast, self.temperature, self.tint)
+        names = ("saturation", "contrast", "temperature", "tint", "brightness")
+        return Colours(self.palette, self.palette_strength, *(getattr(self, name) for name in names))
 
 
 class OverlaySettings(Part):

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from reactive.errors import OutputError
 from reactive.live.web.listening import bound_socket
-from reactive.studio.project import Project, ProjectError, inside, model_of, open_project, preset_of, song_of
+from reactive.preset.shots import Shots, save_shots
+from reactive.studio.project import SHOTS, Project, ProjectError, inside, model_of, open_project, preset_of, song_of
 
 STOP_SECONDS = 5
 
@@ -97,6 +98,12 @@ def preview_arguments(folder: Path, project: Project) -> list[str]:
     for option, files in (("--photo", project.photos), ("--video", project.videos)):
         for file in files:
             told += [option, str(inside(folder, file))]
+    # a file without edits, if there are none yet: the preview follows it
+    shots = inside(folder, project.shots or SHOTS)
+    if not shots.exists():
+        shots.parent.mkdir(exist_ok=True)
+        save_shots(Shots(), shots)
+    told += ["--shots", str(shots)]
     for name, place in settings.macros.items():
         told += ["--macro", f"{name}={place:g}"]
     return told

@@ -23,6 +23,7 @@ from reactive.media.safe import plain, read_text
 from reactive.preset.toml import parse_toml
 
 FILE = "project.toml"
+SHOTS = "photos/shots.toml"
 MAX_BYTES = 1_000_000
 MAX_PICTURES = 500
 HEADER = "# A project of `reactive studio`; `reactive run FOLDER` makes its clip. Paths are relative to this folder.\n"

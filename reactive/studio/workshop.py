@@ -23,6 +23,7 @@ from reactive.live.web.protocol import number
 from reactive.media.safe import plain
 from reactive.studio import renders
 from reactive.studio.project import (
+    SHOTS,
     ConflictError,
     Project,
     ProjectError,
@@ -38,7 +39,6 @@ from reactive.studio.uploads import KINDS, free_place, safe_name
 if TYPE_CHECKING:
     from reactive.studio.song import Decided, HeardSong
 
-SHOTS = "photos/shots.toml"
 CAPTIONS = "photos/captions.tsv"
 THUMB = 360
 MAX_UNDO = 200

@@ -22,7 +22,7 @@ class Colours:
         How strongly pictures are moved towards the palette, 0 to 1; multiplied by the preset's own if the palette is the preset's.
     saturation, contrast
         Multiplied by the preset's own.
-    temperature, tint
+    temperature, tint, brightness
         Added to the preset's own.
     """
 
@@ -32,6 +32,7 @@ class Colours:
     contrast: float = 1.0
     temperature: float = 0.0
     tint: float = 0.0
+    brightness: float = 0.0
 
 
 def recoloured(timeline: Timeline, colours: Colours) -> Timeline:
@@ -48,8 +49,8 @@ def recoloured(timeline: Timeline, colours: Colours) -> Timeline:
         columns["colour_strength"] = columns["colour_strength"] * colours.strength
     columns["colour_saturation"] = columns["colour_saturation"] * colours.saturation
     columns["colour_contrast"] = columns["colour_contrast"] * colours.contrast
-    columns["colour_temperature"] = columns["colour_temperature"] + colours.temperature
-    columns["colour_tint"] = columns["colour_tint"] + colours.tint
-    for name in ("strength", "saturation", "contrast", "temperature", "tint"):
+    for name in ("temperature", "tint", "brightness"):
+        columns[f"colour_{name}"] = columns[f"colour_{name}"] + getattr(colours, name)
+    for name in ("strength", "saturation", "contrast", "temperature", "tint", "brightness"):
         columns[f"colour_{name}"] = np.clip(columns[f"colour_{name}"], *LIMITS[f"colour.{name}"])
     return replace(timeline, columns=columns, palettes=palettes)

@@ -33,6 +33,7 @@ CONTROLS: dict[str, Control] = {
     ),
     "saturation": Control("saturation", 1.0, 0.0, 4.0, 0.01, "times the preset's own; 0 is grey"),
     "contrast": Control("contrast", 1.0, 0.0, 4.0, 0.01, "times the preset's own"),
+    "brightness": Control("brightness", 0.0, -1.0, 1.0, 0.01, "darker or lighter than the preset's own"),
     "temperature": Control("temperature", 0.0, -1.0, 1.0, 0.01, "colder or warmer than the preset's own"),
     "tint": Control("tint", 0.0, -1.0, 1.0, 0.01, "greener or more magenta than the preset's own"),
     "seed": Control("seed", 0.0, 0.0, 999.0, 1.0, "added to the seed: another clip of the same kind"),
@@ -155,7 +156,7 @@ def _coloured(colour: Colour, values: Mapping[str, float]) -> dict[str, str]:
     for key, control in (("strength", "palette"), ("saturation", "saturation"), ("contrast", "contrast")):
         if values[control] != 1:
             keys[key] = times(getattr(colour, key), values[control])
-    for key in ("temperature", "tint"):
+    for key in ("brightness", "temperature", "tint"):
         if values[key] != 0:
             keys[key] = _plus(getattr(colour, key), values[key])
     return keys

@@ -159,6 +159,14 @@ def fill_plain(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
 
 
+def plain_texts(preset: Preset) -> tuple[str, ...]:
+    """Return the prompts of a preset's pools that any song has, since they have no gaps, and their negatives."""
+    entries = [(phase, entry) for phase in preset.phase for entry in phase.prompts if is_plain(entry.text)]
+    shown = [_joined(fill_plain(entry.text), preset.style) for _, entry in entries]
+    away = [_negative(preset, phase, entry) for phase, entry in entries]
+    return tuple(dict.fromkeys(text for text in [*shown, *away] if text))
+
+
 def _negative(preset: Preset, phase: Phase, entry: PromptEntry) -> str:
     return _joined(preset.negative, phase.negative, entry.negative)
 

@@ -57,6 +57,7 @@ COLOURS = {
     "colour_temperature": 0.0,
     "colour_saturation": 1.0,
     "colour_contrast": 1.0,
+    "colour_brightness": 0.0,
 }
 NO_PALETTE = -1
 # value of the column `seed_from` where the noise is that of `seed` alone
@@ -516,6 +517,7 @@ def expressions(preset: Preset, phase: Phase) -> dict[str, str]:
         "colour_temperature": colour.temperature,
         "colour_saturation": colour.saturation,
         "colour_contrast": colour.contrast,
+        "colour_brightness": colour.brightness,
         **ground_expressions(preset, phase),
         **film_expressions(preset, phase),
         **style_expressions(preset, phase),

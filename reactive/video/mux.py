@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,23 @@ def with_aac(codec: Codec) -> bool:
     return codec.name in ("libx264", *HARDWARE.values())
 
 
-def encode_sound(track: Track, out: Path, sound: tuple[int, int]) -> None:
-    """Write samples [start, stop) of a song as AAC in an MP4 of its own, for `join` to copy."""
+def encode_sound(
+    track: Track, out: Path, sound: tuple[int, int], *, halted: Callable[[], bool] = lambda: False
+) -> None:
+    """Write samples [start, stop) of a song as AAC in an MP4 of its own, for `join` to copy.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or fails.
+    CancelledError
+        As soon as `halted` returns true; what was written is of no use then.
+    """
     try:
         with av.open(file_url(out), "w", format="mp4") as target:
             for packet in _encoded(target, track, _SOUND["mp4"], sound):
+                if halted():
+                    raise CancelledError
                 target.mux(packet)
     except (av.error.FFmpegError, OSError) as problem:
         raise output_error(out, problem) from None

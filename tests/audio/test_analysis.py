@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reactive import analyze, grid_of, open_track
+from reactive.audio import cache
+from reactive.audio.cache import hear_once, known_track
 from reactive.audio.rhythm import extend_beats
+from reactive.errors import MediaError
 from tests.toy import RATE, beat_song, clicks, write_song
 
 
@@ -130,3 +134,23 @@ def test_a_grid_covers_the_whole_song(beat_analysis) -> None:
 def test_beats_continue_to_both_ends() -> None:
     beats = extend_beats(np.arange(4.0, 8.0, 0.5), 12.0)
     assert beats == pytest.approx(np.arange(0.0, 12.0, 0.5))
+
+
+def test_a_song_that_was_heard_is_known_without_decoding_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REACTIVE_CACHE", str(tmp_path / "cache"))
+    song = write_song(tmp_path / "song.wav", beat_song(8))
+    opened = open_track(song)
+    assert known_track(song) == opened
+    hear_once(song)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "open_track", lambda path: pytest.fail("was decoded"))
+        assert known_track(song) == opened
+        # the same bytes under another name
+        moved = song.rename(tmp_path / "moved.wav")
+        assert known_track(moved) == replace(opened, path=moved)
+    # a kept analysis that is damaged is no error
+    (kept,) = (tmp_path / "cache").rglob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert known_track(moved) == replace(opened, path=moved)
+    with pytest.raises(MediaError, match=r"none\.wav"):
+        known_track(tmp_path / "none.wav")

@@ -18,6 +18,12 @@ def shapes(seed: int, height: int = 64, width: int = 64) -> np.ndarray:
     return shown
 
 
+def textured(seed: int, size: int) -> np.ndarray:
+    """The same with a rough surface: autoencoders of toy width magnify what rounding does to even areas."""
+    rough = np.random.default_rng(seed).integers(-40, 41, (size, size, 3))
+    return (shapes(seed, size, size) + rough).clip(0, 255).astype(np.uint8)
+
+
 def save_control(
     folder: Path, model: Path, *, union: bool = False, seed: int = 5, strength: float = 1.0, **more: Any
 ) -> Path:
@@ -38,5 +44,52 @@ def save_control(
         for name, weight in made.named_parameters():
             if "controlnet_" in name or "spatial_ch_projs" in name or name == "task_embedding":
                 weight.copy_(torch.randn_like(weight) * strength / max(weight[0].numel(), 1) ** 0.5)
+    made.save_pretrained(folder)
+    return folder
+
+
+# control networks of transformers: class, and what their configuration has otherwise than the network's
+OF_BLOCKS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "instantx": ("flux", "FluxControlNetModel", {"num_layers": 2, "num_single_layers": 1}),
+    "several kinds": ("flux", "FluxControlNetModel", {"num_layers": 1, "num_single_layers": 2, "num_mode": 5}),
+    "shakker": ("flux", "FluxControlNetModel", {"num_layers": 2, "num_single_layers": 0}),
+    "xlabs": (
+        "flux",
+        "FluxControlNetModel",
+        {"num_layers": 2, "num_single_layers": 0, "patch_size": 2, "conditioning_embedding_channels": 4},
+    ),
+    "of schnell": ("schnell", "FluxControlNetModel", {"num_layers": 2, "num_single_layers": 0}),
+    "sd3": ("sd3", "SD3ControlNetModel", {"num_layers": 2}),
+    "sd3 with pooled": ("sd3", "SD3ControlNetModel", {"num_layers": 1, "force_zeros_for_pooled_projection": False}),
+    "stability": (
+        "sd3",
+        "SD3ControlNetModel",
+        {
+            "num_layers": 2,
+            "joint_attention_dim": None,
+            "use_pos_embed": False,
+            "force_zeros_for_pooled_projection": False,
+        },
+    ),
+    "qwen": ("qwen-image", "QwenImageControlNetModel", {"num_layers": 2}),
+}
+
+
+def save_block_control(folder: Path, model: Path, name: str, *, seed: int = 5, **more: Any) -> Path:
+    """Save a control network of `OF_BLOCKS` for a saved toy of its family; its layers that begin as zeros are drawn too."""
+    import json
+
+    import diffusers
+
+    _, kind, told = OF_BLOCKS[name]
+    config = json.loads((model / "transformer" / "config.json").read_text())
+    torch.manual_seed(seed)
+    made: Any = getattr(diffusers, kind).from_config(
+        {**{key: value for key, value in config.items() if not key.startswith("_")}, **told, **more}
+    )
+    with torch.no_grad():
+        for weight in made.parameters():
+            if weight.dim() > 1:
+                weight.copy_(torch.randn_like(weight) / weight[0].numel() ** 0.5 / 2)
     made.save_pretrained(folder)
     return folder

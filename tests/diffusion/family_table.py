@@ -15,7 +15,8 @@ from reactive.diffusion.models.catalogue import small_autoencoder
 from reactive.diffusion.models.families import FAMILIES, family_named
 from tests.diffusion.family_cells import CELLS, toy
 from tests.diffusion.family_toys import TOYS
-from tests.diffusion.test_control import EQUAL as CONTROLLED
+from tests.diffusion.test_block_control import EQUAL as BLOCKS_CONTROLLED
+from tests.diffusion.test_control import EQUAL as UNETS_CONTROLLED
 from tests.diffusion.test_models_families import CASES
 from tests.diffusion.test_quantised import BOUNDS
 from tests.diffusion.test_quantised import FAMILIES as QUANTISED
@@ -23,6 +24,7 @@ from tests.diffusion.test_style import EQUAL
 from tests.diffusion.test_transformer_families import WITH_PICTURE, WITH_SMALL, WITHOUT_PIPELINE
 from tests.diffusion.test_varying_lora import FAMILIES as VARYING
 
+CONTROLLED = (*UNETS_CONTROLLED, *BLOCKS_CONTROLLED)
 # a cell's word, by family and column
 Word = Callable[[str, str], str]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "families.md"

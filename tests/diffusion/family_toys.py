@@ -186,14 +186,14 @@ def sana_sprint() -> Any:
     )
 
 
-def sd3() -> Any:
+def sd3(*, layers: int = 1) -> Any:
     import diffusers
 
     return diffusers.StableDiffusion3Pipeline(
         transformer=diffusers.SD3Transformer2DModel(
             sample_size=8,
             in_channels=4,
-            num_layers=1,
+            num_layers=layers,
             attention_head_dim=8,
             num_attention_heads=2,
             caption_projection_dim=16,
@@ -213,14 +213,14 @@ def sd3() -> Any:
     )
 
 
-def flux(*, guidance: bool = True) -> Any:
+def flux(*, guidance: bool = True, layers: int = 1) -> Any:
     import diffusers
 
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(
             in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
+            num_layers=layers,
+            num_single_layers=layers,
             attention_head_dim=16,
             num_attention_heads=2,
             joint_attention_dim=16,
@@ -237,8 +237,8 @@ def flux(*, guidance: bool = True) -> Any:
     )
 
 
-def schnell() -> Any:
-    return flux(guidance=False)
+def schnell(*, layers: int = 1) -> Any:
+    return flux(guidance=False, layers=layers)
 
 
 def qwen_autoencoder() -> Any:
@@ -305,7 +305,7 @@ def krea2() -> Any:
     )
 
 
-def qwen_image() -> Any:
+def qwen_image(*, layers: int = 1) -> Any:
     import diffusers
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -324,7 +324,7 @@ def qwen_image() -> Any:
         transformer=diffusers.QwenImageTransformer2DModel(
             in_channels=16,
             out_channels=4,
-            num_layers=1,
+            num_layers=layers,
             attention_head_dim=16,
             num_attention_heads=2,
             joint_attention_dim=16,
@@ -351,10 +351,10 @@ TOYS = {
 }
 
 
-def save_family(folder: Path, name: str) -> Any:
+def save_family(folder: Path, name: str, **told: Any) -> Any:
     """Save a toy of a family; return its pipeline, whose weights are scaled so that pictures differ clearly."""
     torch.manual_seed(0)
-    pipeline = TOYS[name]()
+    pipeline = TOYS[name](**told)
     with torch.no_grad():
         for part in (pipeline.transformer, pipeline.vae):
             for key, weight in part.named_parameters():

@@ -59,7 +59,7 @@ def test_an_ungraded_frame_keeps_its_bits_beside_a_graded_one(picture: torch.Ten
 @pytest.mark.parametrize(
     "setting",
     [
-        Setting(saturation=1.7, contrast=1.4, temperature=-0.5, tint=0.3),
+        Setting(saturation=1.7, contrast=1.4, temperature=-0.5, tint=0.3, brightness=-0.3),
         Setting(PALETTE, PALETTE, strength=0.7),
         Setting(lut=Cube(np.random.default_rng(1).random((5, 5, 5, 3), np.float32), np.zeros(3), np.ones(3))),
     ],
@@ -106,6 +106,15 @@ def test_contrast_keeps_black_and_white_and_order() -> None:
         assert (curve[0], curve[-1]) == (0, 255)
         assert (curve.diff() >= 0).all()
     assert hard[60] < 60 < soft[60]
+
+
+def test_brightness_keeps_black_and_white_and_order() -> None:
+    steps = torch.arange(256, dtype=torch.uint8).repeat(3, 1).view(3, 16, 16)
+    dark, light = (through_table(steps, Setting(brightness=b))[0].flatten().int() for b in (-0.5, 0.5))
+    for curve in (dark, light):
+        assert (curve[0], curve[-1]) == (0, 255)
+        assert (curve.diff() >= 0).all()
+    assert dark[128] < 100 < 150 < light[128]
 
 
 @pytest.mark.parametrize(

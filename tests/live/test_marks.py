@@ -115,7 +115,6 @@ def test_a_cue_point_is_set_on_the_nearest_bar_and_jumped_to_on_the_next(session
     session.change({"kind": "black", "value": 1, "time": bars[4] - 0.2})
     assert session.changes == []
     session.seek(3.32, True)
-    session.arrive()
     assert [change.time for change in session.changes] == [3.3]
     assert session.state()["jump"] is None
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("aiohttp", reason="the extra [preview] is not installed")
 
@@ -20,12 +24,14 @@ from reactive.live.control.osc import action_of
 from reactive.live.control.remote import target
 from reactive.live.material import PreviewOptions, load_material
 from reactive.live.online_analysis import LiveSignals
+from reactive.live.picture_store import Picture
 from reactive.live.quantise import bars_after, loop_of_bars, next_mark, next_played
 from reactive.live.session import Session
 from reactive.live.transport import Transport
 from reactive.preset.schema import load_preset
 from reactive.timeline.clock import nearest_frame
 from reactive.timeline.perform import Change
+from reactive.timeline.timeline import FEEDBACK
 from tests.live.streams import RATE, beat_stream, blocks
 
 # beats of half a second, bars of four and then of three beats
@@ -56,9 +62,14 @@ def test_the_end_of_a_loop_is_its_start() -> None:
     loop = (2.1, 6.1)
     assert next_played(GRID, playing(3.0, loop), 3.0, "bar") == (pytest.approx(4.1), False)
     assert next_played(GRID, playing(5.0, loop), 5.0, "bar") == (2.1, True)
-    # before the loop the song plays into it, and after it on
+    # before the loop the song plays into it; past its end it goes back, as soon as the page that plays is told
     assert next_played(GRID, playing(1.0, loop), 1.0, "bar") == (pytest.approx(2.1), False)
-    assert next_played(GRID, playing(7.0, loop), 7.0, "bar") == (pytest.approx(8.1), False)
+    assert next_played(GRID, playing(6.13, loop), 6.13, "beat") == (2.1, True)
+    assert next_played(GRID, playing(7.0, loop), 7.0, "bar") == (2.1, True)
+    # so does a playhead that is past a jump
+    jumping = replace(playing(6.13), jump=(6.1, 12.1))
+    assert next_played(GRID, jumping, 6.13, "beat") == (12.1, True)
+    assert next_played(GRID, jumping, 5.0, "beat") == (pytest.approx(5.1), False)
 
 
 def test_bars_are_counted_on_the_grid() -> None:
@@ -89,6 +100,19 @@ def session(beat_wav: Path, toy_model: Path, live_preset: Path) -> Iterator[Sess
     put(made, 3.3)
     yield made
     made.close()
+
+
+def until(check: Callable[[], Any], seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def brightness(picture: Picture | None) -> float:
+    """Return the mean of a picture's values, 0 to 255."""
+    assert picture is not None
+    return float(np.asarray(Image.open(io.BytesIO(picture.jpeg))).mean())
 
 
 def put(session: Session, position: float) -> None:
@@ -161,9 +185,104 @@ def test_in_a_loop_an_action_waits_for_its_next_turn(session: Session) -> None:
         session.change({"kind": "phase", "value": 7, "time": loop[1] - 0.3})
     # the page's jump comes a little late, the action does not
     session.seek(loop[0] + 0.02, True)
-    session.arrive()
     assert [change.time for change in session.changes] == [loop[0]]
     assert int(np.argmax(session.performance.black)) == nearest_frame(loop[0], session.engine.timeline.fps)
+
+
+class PretendedClock:
+    """The time of session and transport, which passes only when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("unit", ["beat", "bar"])
+@pytest.mark.parametrize("pressed", [-0.4, -0.011, -0.0004, 0.0, 0.03])
+def test_an_action_at_a_loops_seam_comes_with_the_very_next_round(
+    session: Session, monkeypatch: pytest.MonkeyPatch, unit: str, pressed: float
+) -> None:
+    clock = PretendedClock()
+    monkeypatch.setattr("reactive.live.transport.time", clock)
+    monkeypatch.setattr("reactive.live.session.time", clock)
+    transport = session.engine.transport
+    session.engine.transport = Transport(transport.duration, 3.3, playing=True, updated_at=0.0)
+    session.quantise_by(unit)
+    bars = session.grid.bars
+    loop = (float(bars[1]), float(bars[3]))
+    session.loop(loop)
+    # round after round, of which the page that plays tells where it is; it goes back 40 ms late
+    length, late = loop[1] - loop[0], 0.04
+    for turn in range(3):
+        at = loop[1] + pressed
+        clock.now = turn * length + pressed
+        session.clock(at, True)
+        if turn == 1:
+            session.change({"kind": "black", "value": 1, "time": at})
+            assert session.changes == []
+        clock.now = turn * length + late
+        session.clock(loop[1] + late, True)
+        assert session.engine.transport.until_turn() == 0
+        session.seek(loop[0] + late, True)
+        assert [change.time for change in session.changes] == ([loop[0]] if turn else [])
+        black = session.performance.black
+        assert black[nearest_frame(loop[0], session.engine.timeline.fps) :].all() == bool(turn)
+
+
+def test_a_phase_that_is_pressed_in_a_loop_stays_in_all_its_rounds(session: Session) -> None:
+    bars = session.grid.bars
+    loop = (float(bars[1]), float(bars[4]))
+    # of an earlier round, within the loop and after it
+    session.change({"kind": "phase", "value": 1, "time": float(bars[2])})
+    session.change({"kind": "phase", "value": 0, "time": float(bars[5])})
+    session.quantise_by("bar")
+    session.loop(loop)
+    put(session, loop[1] - 0.3)
+    session.change({"kind": "phase", "value": 0, "time": loop[1] - 0.3})
+    session.seek(loop[0], True)
+    assert [change.time for change in session.changes] == [loop[0], float(bars[5])]
+
+
+def test_what_comes_with_a_jump_is_imagined_before_it(session: Session) -> None:
+    engine, fps = session.engine, session.engine.timeline.fps
+    # a bar of the walk, whose pictures do not depend on each other
+    walked = engine.timeline.columns["source"] != FEEDBACK
+    bars = [float(bar) for bar in session.grid.bars if 0 <= bar < engine.transport.duration]
+    loop = next(
+        (start, end)
+        for start, end in pairwise(bars)
+        if walked[nearest_frame(start, fps) : nearest_frame(end, fps) + 1].all()
+    )
+    session.quantise_by("bar")
+    session.loop(loop)
+    put(session, loop[1] - 0.3)
+    session.change({"kind": "black", "value": 1, "time": loop[1] - 0.3})
+    engine.start()
+    first = nearest_frame(loop[0], fps)
+    until(lambda: engine._ahead is not None and first in engine._ahead.store and len(engine.store))
+    engine.stop()
+    # what is still played stays as it is
+    assert min(brightness(picture) for picture in engine.store.all()) > 1
+    session.seek(loop[0] + 0.02, True)
+    assert brightness(engine.store.get(first)) < 1
+    assert engine._ahead is None
+
+
+def test_a_slider_that_is_moved_meanwhile_counts_after_the_jump_too(session: Session) -> None:
+    bars = session.grid.bars
+    loop = (float(bars[1]), float(bars[2]))
+    session.quantise_by("bar")
+    session.loop(loop)
+    put(session, loop[1] - 0.3)
+    session.change({"kind": "black", "value": 1, "time": loop[1] - 0.3})
+    session.change({"kind": "control", "name": "walk", "value": 2.0, "time": loop[1] - 0.2})
+    assert session.engine._ahead is not None
+    ahead = session.engine._ahead.scene.timeline
+    session.seek(loop[0], True)
+    assert session.engine.timeline is ahead
+    assert dict(session.performance.state.controls) == {"walk": 2.0}
+    assert session.performance.black[-1]
 
 
 def test_a_loop_that_ends_lets_go_of_what_waits_for_it(session: Session) -> None:

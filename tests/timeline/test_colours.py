@@ -100,7 +100,9 @@ def test_colours_of_the_complete_clip(beat_analysis, preset: Preset, beat_timeli
     assert recoloured(beat_timeline, Colours()) is beat_timeline
     palette = parse_palette("#200010, dark red ,white", where="--palette")
     assert palette == ("#200010", "#8b0000", "#ffffff")
-    timeline = recoloured(made(beat_analysis, preset), Colours(palette, 0.5, saturation=2, temperature=-3))
+    timeline = recoloured(
+        made(beat_analysis, preset), Colours(palette, 0.5, saturation=2, temperature=-3, brightness=0.25)
+    )
     assert timeline.palettes == (palette,)
     assert (timeline.columns["palette_to"] == 0).all()
     assert (timeline.columns["colour_strength"] == 0.5).all()

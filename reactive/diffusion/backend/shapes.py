@@ -110,9 +110,9 @@ class MemoryNeeds:
         return self.network_bytes + self.vae_bytes + work
 
     def embedding(self) -> int:
-        """Return the bytes that are in use while prompts are embedded on the card."""
-        kept = self.tokens * self.text_numbers * self.number
-        return self.network_bytes + self.vae_bytes + self.text_bytes + kept
+        """Return the bytes that are in use while prompts are embedded on the card beside the network."""
+        texts = embedding_bytes(self.text_bytes, self.tokens, self.text_numbers, self.number)
+        return self.network_bytes + self.vae_bytes + texts
 
     def decoding_share(self, width: int, height: int, steps: int) -> float:
         """Return the share of a picture's arithmetic that is the decoder's, 0 to 1."""
@@ -160,6 +160,21 @@ def needs_of(model: Model) -> MemoryNeeds:
         controls=len(model.controls),
         kept=family.control.kept if family.control else None,
     )
+
+
+def embedding_bytes(weights: int, tokens: int, numbers: int, number: int) -> int:
+    """Return the bytes that text encoders need while they embed.
+
+    Parameters
+    ----------
+    weights
+        Bytes of their weights.
+    tokens, numbers
+        Tokens of the texts that are embedded at once, and how many numbers one token keeps alive.
+    number
+        Bytes of a number.
+    """
+    return weights + tokens * numbers * number
 
 
 def text_shape(config: Config) -> tuple[int, int]:

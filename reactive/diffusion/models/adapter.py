@@ -78,7 +78,7 @@ def find_adapter(name: str, family: Family, width: int = 0) -> Adapter:
     where = "--style" if name == AUTO else f"--adapter {name}"
     if family.add_adapter is None:
         raise ModelError(
-            f"models of the kind {family.name} can't take the style of pictures here",
+            f"models of the kind {family.name} can't take the style of pictures here: {family.no_adapter}",
             where=where,
             remedy="leave it out, or use a model of Stable Diffusion 1.5 or XL",
         )

@@ -51,7 +51,9 @@ class CatalogueEntry:
     quantised
         The same, of 4 GB too, by how its weights are quantised, where that is a smaller card.
     width
-        Of an adapter or control network, the channels of the texts of models that it is for.
+        Of an adapter, the channels of the texts of models that it is for.
+    needs
+        Of a control network, what the configuration of the network must have that it is for.
     shows
         Of a control network, what its pictures show: ``canny``, ``depth``, ...; one for several kinds has several.
     sell
@@ -73,6 +75,7 @@ class CatalogueEntry:
     card: int = 0
     quantised: Mapping[str, int] = field(default_factory=dict)
     width: int = 0
+    needs: Mapping[str, Any] = field(default_factory=dict)
     shows: tuple[str, ...] = ()
     sell: str = ""
     also: tuple[str, ...] = ()
@@ -135,13 +138,26 @@ def style_adapter(family: str) -> CatalogueEntry | None:
     return next((entry for entry in ENTRIES if entry.kind == "adapter" and entry.family == family), None)
 
 
-def control_network(family: str, kind: str, width: int = 0) -> CatalogueEntry | None:
-    """Return a family's usual control network for pictures of a kind, and texts of a width if it is known; None if there is none."""
+def control_network(family: str, kind: str, config: Mapping[str, Any] | None = None) -> CatalogueEntry | None:
+    """Return the usual control network for pictures of a kind; None if there is none.
+
+    Parameters
+    ----------
+    family
+        Short name of the model's family.
+    config
+        The configuration of its network; None if it is not known.
+    """
     for entry in ENTRIES:
-        fits = not width or not entry.width or width == entry.width
-        if entry.kind == "control" and entry.family == family and kind in entry.shows and fits:
+        if entry.kind == "control" and entry.family == family and kind in entry.shows and not missing_of(entry, config):
             return entry
     return None
+
+
+def missing_of(entry: CatalogueEntry, config: Mapping[str, Any] | None) -> str:
+    """Return what an entry needs that a network's configuration has not, in words; empty for nothing."""
+    known = config if config is not None else entry.needs
+    return next((f"{name} = {value}" for name, value in entry.needs.items() if known.get(name) != value), "")
 
 
 def find_entry(name: str) -> CatalogueEntry | None:

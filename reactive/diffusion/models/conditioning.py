@@ -11,12 +11,13 @@ import torch
 
 from reactive.diffusion.backend.out_of_memory import reported_in_one_line
 from reactive.diffusion.models.families import Conditioning, blend, choose, join, turn
-from reactive.diffusion.models.large_texts import LargeTexts, keep, kept
+from reactive.diffusion.models.large_texts import LargeTexts
 from reactive.diffusion.models.later import LaterPart, keep_embedding, known_embeddings
 from reactive.diffusion.models.model import Model
 from reactive.diffusion.models.text_encoders import embedding_device, on_device
+from reactive.diffusion.models.text_order import embed_large
 from reactive.diffusion.models.varying_lora import at_strengths
-from reactive.diffusion.models.weighting import is_plain, unweighted
+from reactive.diffusion.models.weighting import is_plain
 
 
 class PromptBank:
@@ -46,8 +47,9 @@ class PromptBank:
         self.texts = [prompts[index] for index in wanted]
         self.row = np.full(len(prompts), -1, np.int64)
         self.row[wanted] = np.arange(len(wanted))
-        self.embeddings = _embed(model, self.texts)
         texts = [negatives[index] for index in wanted] if negatives and model.guidance != 1.0 else []
+        model = _all_at_once(model, [*self.texts, *texts, ""])
+        self.embeddings = _embed(model, self.texts)
         self.negatives = _negative(model, texts) if any(texts) else None
         self.empty = _negative(model, [""])
         # by the number of a LoRA that changes text encoders too: the same embeddings at its strength 1
@@ -133,6 +135,19 @@ class PromptBank:
         return end(before), end(after), torch.from_numpy(np.asarray(weight, np.float32)).to(self.device)
 
 
+def texts_to_embed(prompts: Sequence[str], negatives: Sequence[str], used: Iterable[int]) -> tuple[str, ...]:
+    """Return the texts that a bank of these prompts embeds, for `load_model`.
+
+    Parameters
+    ----------
+    prompts, negatives, used
+        As `PromptBank` has them.
+    """
+    wanted = sorted(set(used))
+    away = [negatives[index] for index in wanted] if negatives else []
+    return tuple(dict.fromkeys(text for text in [*(prompts[index] for index in wanted), *away] if text))
+
+
 def _at(texts: Conditioning, changed: Mapping[int, Conditioning], loras: torch.Tensor | None) -> Conditioning:
     """Return embeddings as LoRAs change them, float32.
 
@@ -196,21 +211,28 @@ def _embed(model: Model, prompts: list[str]) -> Conditioning:
 
 
 def _embed_large(model: Model, texts: LargeTexts, prompts: list[str]) -> Conditioning:
-    """Return the conditioning of each text: from this machine's cache, or by encoders that are loaded and freed again."""
+    """Return the conditioning of each text: as embedded before the network was loaded, or else beside it."""
+    known = _known(model, texts, prompts)
+    return join(*(known[prompt].to(model.dtype, model.device) for prompt in prompts))
+
+
+def _known(model: Model, texts: LargeTexts, prompts: Sequence[str]) -> Mapping[str, Conditioning]:
+    missing = [prompt for prompt in prompts if prompt not in texts.ready]
+    if not missing:
+        return texts.ready
     device = embedding_device(model)
     number_format = model.dtype if device.type == model.device.type else torch.float32
-    known = dict(zip(prompts, kept(texts, number_format, prompts), strict=True))
-    missing = [prompt for prompt, found in known.items() if found is None]
-    if missing:
-        with reported_in_one_line("embed its prompts", model.name), texts.opened(device, number_format) as parts:
-            reader = replace(model, **parts)
-            for prompt in missing:
-                known[prompt] = embedded = model.family.embed(reader, [unweighted(prompt)])
-                keep(texts, number_format, prompt, embedded)
-            del reader
-    # in the order of the prompts; all of them are known now
-    found = [part.to(model.dtype, model.device) for prompt in prompts if (part := known[prompt]) is not None]
-    return join(*found)
+    later = embed_large(
+        texts, model.family, model.network.config, missing, name=model.name, device=device, dtype=number_format
+    )
+    return {**texts.ready, **later}
+
+
+def _all_at_once(model: Model, prompts: Sequence[str]) -> Model:
+    """Return a model whose large text encoders, if it has such, have embedded all of the texts, so that they are loaded once."""
+    if model.texts is None:
+        return model
+    return replace(model, texts=replace(model.texts, ready=_known(model, model.texts, prompts)))
 
 
 def _negative(model: Model, texts: list[str]) -> Conditioning:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from reactive.diffusion.backend.graphs import NamedTensors
 from reactive.diffusion.backend.transfer import stacked
-from reactive.diffusion.models.catalogue import control_network, find_entry, read_json
+from reactive.diffusion.models.catalogue import control_network, find_entry, missing_of, read_json
 from reactive.diffusion.models.families import Family
 from reactive.diffusion.models.locate import HASHED, cached, cached_files, hash_files
 from reactive.diffusion.models.marks import without_marks
@@ -73,7 +74,7 @@ def split_network(text: str) -> tuple[str, str]:
     return kind, name
 
 
-def find_control(text: str, family: Family, width: int = 0) -> ControlNetwork:
+def find_control(text: str, family: Family, config: Mapping[str, Any] | None = None) -> ControlNetwork:
     """Return a control network.
 
     Parameters
@@ -81,8 +82,8 @@ def find_control(text: str, family: Family, width: int = 0) -> ControlNetwork:
     text
         What its pictures show, for the usual network of the model's family (``canny``), or this and the network (``canny=NAME``):
         a short name, a folder, or the id of one on the hub that was fetched.
-    width
-        The channels of the model's texts, if they are known: a network with a short name is for one width.
+    config
+        The configuration of the model's network, if it is known: a network with a short name is for some models of a family only.
 
     Raises
     ------
@@ -93,9 +94,9 @@ def find_control(text: str, family: Family, width: int = 0) -> ControlNetwork:
     where = f"--control-model {text}" if name else f"--control {kind}"
     if family.control is None:
         raise ModelError(
-            f"models of the kind {family.name} can't keep the shapes of pictures here",
+            f"models of the kind {family.name} can't keep the shapes of pictures here: {family.no_control}",
             where=where,
-            remedy="leave it out, or use a model of Stable Diffusion 1.5 or XL",
+            remedy="leave it out, or use a model of Stable Diffusion 1.5, XL or 3.5, FLUX.1 or Qwen-Image",
         )
     path = Path(name)
     if name and path.exists():
@@ -107,7 +108,7 @@ def find_control(text: str, family: Family, width: int = 0) -> ControlNetwork:
         if not (path / "config.json").is_file():
             raise ModelError("has no config.json", where=where, remedy="name a folder saved by save_pretrained")
         return ControlNetwork(kind, name, path)
-    entry = find_entry(name) if name else control_network(family.name, kind, width)
+    entry = find_entry(name) if name else control_network(family.name, kind, config)
     if name and entry is None and name.count("/") == 1 and not name.startswith((".", "/")):
         return ControlNetwork(kind, name, cached(name, name, where))
     if entry is None or entry.kind != "control":
@@ -119,6 +120,12 @@ def find_control(text: str, family: Family, width: int = 0) -> ControlNetwork:
     if entry.family != family.name:
         raise ModelError(
             f"is for models of the kind {entry.family}, not {family.name}", where=where, remedy="name one for this kind"
+        )
+    if missing := missing_of(entry, config):
+        raise ModelError(
+            f"{entry.name} is for another model of this kind: one with {missing}",
+            where=where,
+            remedy=f"name one for this model with --control-model {kind}=FOLDER",
         )
     return ControlNetwork(
         kind, entry.name, cached_files(entry) if entry.files else cached(entry.hub, entry.name, where)
@@ -163,7 +170,7 @@ def load_controls(
                     module = getattr(diffusers, named).from_pretrained(plain, torch_dtype=dtype, **safe_options(plain))
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as problem:
                 raise unloadable(problem, where) from None
-            steered.prepare(module)
+            steered.prepare(module, network)
             loaded[one.folder] = module.requires_grad_(False).eval()
         controls[one.kind] = loaded[one.folder]
     return controls
@@ -196,7 +203,11 @@ class ControlBank:
         self.kinds = tuple(kinds)
 
     def inputs(
-        self, model: Model, items: Sequence[tuple[ControlInput, ...]], size: tuple[int, int]
+        self,
+        model: Model,
+        items: Sequence[tuple[ControlInput, ...]],
+        size: tuple[int, int],
+        in_slices: Callable[[Callable[[torch.Tensor], tuple[torch.Tensor, ...]], torch.Tensor], list[torch.Tensor]],
     ) -> NamedTensors | None:
         """Return what the control networks are told of a batch, as `Model.predict_x0` takes it; None if nothing counts in it.
 
@@ -208,13 +219,13 @@ class ControlBank:
             The controls of each item; empty for none.
         size
             Width and height of the pictures.
+        in_slices
+            Computes something of a batch in slices that fit into memory, as autoencoders do.
 
         Returns
         -------
-        For each control, named by its number and kind, ``hint`` [n, channels, h, w] and ``share`` [n].
+        For each control, named by its number and kind, ``hint`` [n, ...] and ``share`` [n].
         """
-        steered = model.family.control
-        assert steered is not None
         told: NamedTensors = {}
         width, height = size
         empty = np.zeros((height, width, 3), np.uint8)
@@ -228,6 +239,12 @@ class ControlBank:
             pictures = stacked([torch.from_numpy(shown)], model.device)[0].permute(0, 3, 1, 2)
             pictures = pictures.to(torch.float32).div(255).to(model.dtype)
             share = torch.tensor(weights, dtype=model.dtype).to(model.device)
-            hint = steered.hint(model, model.controls[kind], kind, pictures)
+            (hint,) = in_slices(partial(_hinted, model, kind), pictures)
             told[f"{number} {kind}"] = {"hint": hint, "share": share}
         return told or None
+
+
+def _hinted(model: Model, kind: str, pictures: torch.Tensor) -> tuple[torch.Tensor]:
+    """Return what the control network of a kind takes of pictures."""
+    assert model.family.control is not None
+    return (model.family.control.hint(model, model.controls[kind], kind, pictures),)

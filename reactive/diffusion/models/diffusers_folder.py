@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.device import place_part
+from reactive.diffusion.backend.footprint import Config
 from reactive.diffusion.models.autoencoders import load_autoencoder
 from reactive.diffusion.models.catalogue import find_entry, read_defaults, read_json
 from reactive.diffusion.models.families import FAMILIES, Family, family_of
@@ -96,7 +97,13 @@ def _load_part(part: str, kind: str, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def load_folder(
-    folder: Path, name: str, dtype: torch.dtype, quant: Quant = NOT_QUANTISED, *, texts_later: bool = False
+    folder: Path,
+    name: str,
+    dtype: torch.dtype,
+    quant: Quant = NOT_QUANTISED,
+    *,
+    texts_later: bool = False,
+    first: Callable[[LargeTexts, Family, Config], LargeTexts] | None = None,
 ) -> ModelParts:
     """Load a folder; its network is that of a GGUF file if `quant` names one.
 
@@ -104,6 +111,8 @@ def load_folder(
     ----------
     texts_later
         Whether small text encoders are loaded, on the CPU, when they are first used (`LaterPart`).
+    first
+        What is done with large text encoders before the network is loaded; it gets the network's configuration.
 
     Raises
     ------
@@ -120,24 +129,17 @@ def load_folder(
     others = (family.network,) if quant.file else ()
     waiting = texts if texts_later and not later else []
     now = [part for part in family.parts if part not in (*later, *waiting, *others)]
+    large = _large_texts(folder, name, family, later, dtype, quant) if later else None
+    if large is not None and first is not None:
+        large = first(large, family, read_json(folder / family.network / "config.json", name))
     modules = _load_parts(folder, name, family, now, dtype)
+    if large is not None:
+        modules["texts"] = large
     modules |= {part: LaterPart(partial(_load_small, folder, name, family, part, dtype)) for part in waiting}
     if quant.file:
         library, _, kind = family.parts[family.network].partition(".")
         made = getattr(importlib.import_module(library), kind)
         modules["network"] = load_gguf(quant.file, made, folder / family.network, dtype)
-    if later:
-        encoders = [folder / part for part in later if part.startswith("text_encoder")]
-        modules["texts"] = LargeTexts(
-            load=partial(_load_parts, folder, name, family, later),
-            sha256=hash_files(folder, later),
-            quant=quant,
-            tokenizers=partial(
-                _load_parts, folder, name, family, [part for part in later if part.startswith("tokenizer")], dtype
-            ),
-            configs=tuple(read_json(encoder / "config.json", name) for encoder in encoders),
-            weights=sum(_bytes(family.parts[part.name], part, name, dtype, quant) for part in encoders),
-        )
     modules["vae"] = load_autoencoder(folder / "vae", name, dtype, family.vae_channels(modules["network"].config))
     scheduler, defaults, taken = folder_sampling(folder, name, family)
     return ModelParts(
@@ -148,6 +150,22 @@ def load_folder(
         zero_negative=bool(index.get("force_zeros_for_empty_prompt", family.zero_negative)),
         sha256=hash_files(folder, family.parts),
         recognized_as=taken,
+    )
+
+
+def _large_texts(
+    folder: Path, name: str, family: Family, parts: Sequence[str], dtype: torch.dtype, quant: Quant
+) -> LargeTexts:
+    """Return the encoders of these parts, which are not loaded yet."""
+    encoders = [folder / part for part in parts if part.startswith("text_encoder")]
+    tokenizers = [part for part in parts if part.startswith("tokenizer")]
+    return LargeTexts(
+        load=partial(_load_parts, folder, name, family, parts),
+        sha256=hash_files(folder, parts),
+        quant=quant,
+        tokenizers=partial(_load_parts, folder, name, family, tokenizers, dtype),
+        configs=tuple(read_json(encoder / "config.json", name) for encoder in encoders),
+        weights=sum(_bytes(family.parts[part.name], part, name, dtype, quant) for part in encoders),
     )
 
 

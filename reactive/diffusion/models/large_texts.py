@@ -9,7 +9,7 @@ import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class LargeTexts:
         How they are quantised.
     tokenizers
         Loads the tokenizers alone.
+    ready
+        The embeddings, on the host, of texts that were embedded before the network was loaded.
     """
 
     load: Callable[[torch.dtype], Mapping[str, Any]]
@@ -47,6 +49,7 @@ class LargeTexts:
     weights: int
     quant: Quant = NOT_QUANTISED
     tokenizers: Callable[[], Mapping[str, Any]] = dict
+    ready: Mapping[str, Conditioning] = field(default_factory=dict)
 
     @contextmanager
     def opened(self, device: torch.device, dtype: torch.dtype) -> Iterator[Mapping[str, Any]]:

@@ -10,7 +10,9 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,6 +50,7 @@ from reactive.diffusion.models.quantised import RECORDED, Quant, parse_quant, qu
 from reactive.diffusion.models.quiet import silence
 from reactive.diffusion.models.single_file import CONFIGS, hash_single, load_file, read_header
 from reactive.diffusion.models.text_encoders import OWN_MEMORY
+from reactive.diffusion.models.text_order import embed_first
 from reactive.diffusion.models.varying_lora import add_beside
 from reactive.diffusion.sampling.sampling import NO_OVERRIDES, read_sampling
 from reactive.errors import ModelError
@@ -69,6 +72,7 @@ def load_model(
     config: Path | None = None,
     compiled: bool = False,
     overrides: Mapping[str, str] = NO_OVERRIDES,
+    prompts: Sequence[str] = (),
 ) -> Model:
     """Load a model for a device.
 
@@ -107,6 +111,9 @@ def load_model(
         Whether its networks are compiled by torch.compile, which takes minutes at their first call.
     overrides
         Sampler, spacing and prediction that the user chose, by these names; they override the model's own.
+    prompts
+        Texts that will be shown, and their negatives. A text encoder the size of a language model embeds them before the network
+        is loaded and is freed, so that memory need not hold both.
 
     Raises
     ------
@@ -141,10 +148,16 @@ def load_model(
             where=f"--quant {quant}",
             remedy="use int8, fp8 or nf4 with it",
         )
+    memory = memory_class(device_memory(where.type))
+    first = None
+    if prompts:
+        # every bank of prompts has the empty one
+        wanted = ["", *prompts]
+        first = partial(embed_first, prompts=wanted, name=name, device=where, dtype=number_format, memory=memory)
     parts = (
         load_file(found, name, number_format, config)
         if found.is_file()
-        else load_folder(found, name, number_format, stored, texts_later=device == "cpu" and not fused)
+        else load_folder(found, name, number_format, stored, texts_later=device == "cpu" and not fused, first=first)
     )
     modules, defaults, sha256 = parts.modules, dict(parts.defaults), parts.sha256
     for lora in fused:
@@ -214,7 +227,7 @@ def load_model(
         graphs=graphs_for(where.type) if parts.family.graphs and stored.kind in RECORDED else None,
         compiled=compiled,
         scheduler=parts.scheduler,
-        memory=memory_class(device_memory(where.type)),
+        memory=memory,
         controls=networks,
         loras=varying,
         notes=notes,
@@ -267,8 +280,9 @@ def adapter_here(adapter: str, found: Path, name: str) -> Adapter:
     ModelError
         If it is missing, or is for another kind of model.
     """
-    family, width = _family_and_width(found, name)
-    return find_adapter(adapter, family, width)
+    family, config = _family_and_config(found, name)
+    width = config.get("cross_attention_dim")
+    return find_adapter(adapter, family, width if isinstance(width, int) else 0)
 
 
 def controls_here(controls: Sequence[str], found: Path, name: str) -> list[ControlNetwork]:
@@ -281,16 +295,15 @@ def controls_here(controls: Sequence[str], found: Path, name: str) -> list[Contr
     """
     if not controls:
         return []
-    family, width = _family_and_width(found, name)
-    return [find_control(text, family, width) for text in controls]
+    family, config = _family_and_config(found, name)
+    return [find_control(text, family, config) for text in controls]
 
 
-def _family_and_width(found: Path, name: str) -> tuple[Family, int]:
-    """Return the family of a folder or file, and the channels of its texts; 0 if its configuration does not have them."""
+def _family_and_config(found: Path, name: str) -> tuple[Family, dict[str, Any]]:
+    """Return the family of a folder or file, and the configuration of its network."""
     family = family_here(found, name)
     folder = CONFIGS / read_header(found, name).config if found.is_file() else found
-    width = read_json(folder / family.network / "config.json", name).get("cross_attention_dim")
-    return family, width if isinstance(width, int) else 0
+    return family, read_json(folder / family.network / "config.json", name)
 
 
 def family_here(found: Path, name: str) -> Family:

@@ -217,7 +217,9 @@ class Model:
         """
         if self.guidance <= 1.0 or self.tells_guidance:
             return self.predict_x0(z, tau, conditioning, controls)
-        steered = None if controls is None else {name: _twice(part) for name, part in controls.items()}
+        steered = controls
+        if controls is not None and self.family.control is not None and not self.family.control.once:
+            steered = {name: _twice(part) for name, part in controls.items()}
         twice = torch.cat([z, z]), torch.cat([tau, tau]), join(conditioning, negative)
         if self.family.guide is not None:
             told, other = self._predicted(*twice, steered).chunk(2)

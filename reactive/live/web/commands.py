@@ -236,11 +236,18 @@ class SongCommands:
         client.credit = message.credit
         self.loop_sent_at = None
         jumping = self.session.engine.transport.jump is not None
-        epoch, landed = self.session.seek(message.time, message.playing)
+        arriving = bool(self.session.waiting)
+        seek = self.session.seek
+        # changes that waited for this jump come with it
+        epoch, landed = (
+            await self.server.run(seek, message.time, message.playing)
+            if arriving
+            else seek(message.time, message.playing)
+        )
         await self.server.send({"t": "epoch", "epoch": epoch, "n": message.n, "time": landed}, client)
         await self._tell_viewers(epoch)
-        if self.session.waiting:
-            await self.edited(await self.server.run(self.session.arrive))
+        if arriving:
+            await self.edited(epoch)
         elif jumping:
             await self.server.send_state()
         self.session.engine.set_wanted(self.server.clients.wants_pictures)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.out_of_memory import free_failed_attempt
+from reactive.diffusion.models.conditioning import texts_to_embed
 from reactive.diffusion.models.locate import FOLDERS
 from reactive.diffusion.models.lora import parse_lora
 from reactive.errors import ReactiveError, out_of_memory
@@ -111,7 +112,8 @@ class RayWorker:
         # it belongs to the thread that computes
         torch.set_num_threads(job.spec.threads)
         if self.renderer is None or self.renderer.batch != batch:
-            model = self.renderer.model if self.renderer else job.model_spec.load()
+            texts = texts_to_embed(job.spec.timeline.prompts, job.spec.negatives, job.prompts)
+            model = self.renderer.model if self.renderer else job.model_spec.load(texts)
             if self.renderer:
                 self.renderer.close()
             self.renderer = SegmentRenderer(model, job.spec, job.prompts, batch=batch)

@@ -21,7 +21,7 @@ test("a preset's knobs stand where the project has them, or as usual", () => {
   assert.equal(made.sliders.get("storm").slider.value, 0.9);
   assert.equal(made.sliders.get("storm").value.textContent, "90 %");
   assert.equal(made.sliders.get("colour").value.textContent, "40 %, as usual");
-  assert.equal(parts.summary.textContent, "Change how “Drift” plays: storm changed");
+  assert.equal(parts.summary.textContent, "Fine-tune “Drift”: storm changed");
   made.show(PRESET, {});
   assert.equal(made.sliders.get("storm").slider.value, 0.5);
   made.show({name: "plain", title: "Plain", knobs: []}, {});

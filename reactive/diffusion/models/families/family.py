@@ -13,19 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost, decoder_cost, encoder_cost, network_cost
 
 
-class FamilyModel(Protocol):
-    """The properties of a loaded model that a family reads: its parts, its guidance, and how many pixels a latent has on a side."""
+class TextModel(Protocol):
+    """The properties of a model that a family reads to embed texts; the network may not be loaded: it has its configuration only."""
 
     @property
     def network(self) -> Any: ...
-
-    @property
-    def vae(self) -> Any: ...
 
     @property
     def tokenizer(self) -> Any: ...
@@ -44,6 +42,15 @@ class FamilyModel(Protocol):
 
     @property
     def text_encoder_3(self) -> Any: ...
+
+
+class FamilyModel(TextModel, Protocol):
+    """The properties of a loaded model that a family reads: its parts, its guidance, and how many pixels a latent has on a side."""
+
+    @property
+    def vae(self) -> Any: ...
+
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor: ...
 
     @property
     def vae_scale_factor(self) -> int: ...
@@ -159,7 +166,18 @@ def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
     return math.exp(exponent) if config.get("time_shift_type", "exponential") == "exponential" else exponent
 
 
-def pipeline_of(name: str, model: FamilyModel) -> Any:
+def scheduler_times(config: Mapping[str, Any], steps: int) -> Sequence[float]:
+    """Return a flow scheduler's own shares of times, for pipelines that pass it none.
+
+    They run evenly down to its lowest level, which is shifted once more like the rest.
+    """
+    levels = int(config.get("num_train_timesteps", 1000))
+    shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get("shift", 1.0))
+    lowest = shift / levels / (1 + (shift - 1) / levels)
+    return [float(share) for share in np.linspace(1, lowest, steps)]
+
+
+def pipeline_of(name: str, model: TextModel) -> Any:
     """Return one of diffusers' pipelines with a model's text encoders and nothing else, for embedding texts."""
     import diffusers
 
@@ -195,8 +213,8 @@ def _no_defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[st
     return {}
 
 
-def _as_it_is(network: Any) -> None:
-    del network
+def _as_it_is(control: Any, network: Any) -> None:
+    del control, network
 
 
 def _no_guidance(config: Config) -> bool:
@@ -216,7 +234,7 @@ class Control:
         What does not fit, by the configurations of a family's network and of a control network, and what its pictures show
         (``canny``); empty if nothing.
     prepare
-        Called once with a loaded control network.
+        Called once with a loaded control network, and the network that it steers.
     hint
         What a control network takes of pictures [n, 3, height, width] in [0, 1]: [n, channels, h, w]; computed once for all steps.
         The first argument is the model, the second the control network, the third what its pictures show (``canny``).
@@ -228,6 +246,9 @@ class Control:
         and the number of latents.
     numbers
         How many weights the usual control network has for a family's network, which may be without memory.
+    once
+        Whether guidance uses what is added for the prompt for its negative too, as the family's own pipelines do: then the controls
+        have half as many items as the network's inputs.
     """
 
     classes: tuple[str, ...]
@@ -236,7 +257,8 @@ class Control:
     steer: Callable[[Sequence[tuple[Any, str, torch.Tensor, torch.Tensor]], dict[str, Any]], dict[str, Any]]
     kept: Callable[[Config, int], float]
     numbers: Callable[[Any], int]
-    prepare: Callable[[Any], None] = _as_it_is
+    prepare: Callable[[Any, Any], None] = _as_it_is
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,7 +276,7 @@ class Family:
     network
         Which of them is the network.
     embed
-        Texts to conditioning, as the family's own pipelines compute it.
+        Texts to conditioning, as the family's own pipelines compute it. Large text encoders embed before the network is loaded.
     ask
         The network's inputs for latents z in its number format, times [n] and conditioning; values are tensors, or
         groups of them.
@@ -314,8 +336,12 @@ class Family:
         has no such adapters.
     adapter_numbers
         How many weights such an adapter adds to the network.
+    no_adapter
+        Why it has no such adapters.
     control
         How control networks steer its network; None: there are none here.
+    no_control
+        Why there are none.
     cost, decoding, encoding
         The cost of one picture for network, decoder and encoder, by its number of latents.
     """
@@ -323,7 +349,7 @@ class Family:
     name: str
     pipelines: tuple[str, ...]
     parts: Mapping[str, str]
-    embed: Callable[[FamilyModel, list[str]], Conditioning]
+    embed: Callable[[TextModel, list[str]], Conditioning]
     ask: Callable[[FamilyModel, torch.Tensor, torch.Tensor, Conditioning], dict[str, Any]]
     network: str = "transformer"
     answer: Callable[[Any, dict[str, Any]], torch.Tensor] = _first_output
@@ -353,7 +379,9 @@ class Family:
     film_autoencoder: bool = False
     add_adapter: Callable[[Any, Mapping[str, torch.Tensor]], torch.nn.Module] | None = None
     adapter_numbers: Callable[[Any], int] | None = None
+    no_adapter: str = "diffusers has no IP-Adapter for them"
     control: Control | None = None
+    no_control: str = "diffusers has no control networks for them"
     cost: Callable[..., Cost] = network_cost
     decoding: Callable[..., Cost] = decoder_cost
     encoding: Callable[..., Cost] = encoder_cost

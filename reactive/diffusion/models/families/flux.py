@@ -13,6 +13,7 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     fixed_native,
     halvings,
     pack,
@@ -22,6 +23,7 @@ from reactive.diffusion.models.families.family import (
     shift_by_size,
     unpack,
 )
+from reactive.diffusion.models.families.flux_control import FLUX_CONTROL
 
 
 def _longest_text(config: Config) -> int:
@@ -29,7 +31,7 @@ def _longest_text(config: Config) -> int:
     return 512 if _tells_guidance(config) else 256
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     length = _longest_text(model.network.config)
     pipeline = pipeline_of("FluxPipeline", model)
     tokens, pooled, _ = pipeline.encode_prompt(texts, device=model.text_encoder.device, max_sequence_length=length)
@@ -105,4 +107,6 @@ FLUX = Family(
     longest_text=_longest_text,
     large_texts=True,
     bfloat16=True,
+    no_adapter="diffusers gives their IP-Adapters one weight for a whole batch, not one for each frame",
+    control=FLUX_CONTROL,
 )

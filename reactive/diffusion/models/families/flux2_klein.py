@@ -14,6 +14,7 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     fixed_native,
     halvings,
     pack,
@@ -25,7 +26,7 @@ from reactive.diffusion.models.families.family import (
 _TEN, _TWO_HUNDRED, _MANY = (8.73809524e-05, 1.89833333), (0.00016927, 0.45666666), 4300
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     return Conditioning(pipeline_of("Flux2KleinPipeline", model).encode_prompt(texts, model.text_encoder.device)[0])
 
 

@@ -14,6 +14,7 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     fixed_native,
     pipeline_of,
     shift_by_size,
@@ -24,7 +25,7 @@ from reactive.diffusion.models.families.film_latents import film_factor, packed_
 _DISTILLED = 1.15
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("Krea2Pipeline", model)
     tokens, mask = pipeline.encode_prompt(texts, model.text_encoder.device)
     return Conditioning(tokens, mask=mask)

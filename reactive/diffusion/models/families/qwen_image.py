@@ -13,13 +13,15 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     pipeline_of,
     shift_by_size,
 )
 from reactive.diffusion.models.families.film_latents import film_factor, packed_plain, packed_whitened
+from reactive.diffusion.models.families.qwen_control import QWEN_CONTROL
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("QwenImagePipeline", model)
     tokens, mask = pipeline.encode_prompt(texts, model.text_encoder.device)
     return Conditioning(tokens, mask=None if mask is None else mask.bool())
@@ -86,4 +88,5 @@ QWEN_IMAGE = Family(
     bfloat16=True,
     # the length of its texts is computed on the host
     graphs=False,
+    control=QWEN_CONTROL,
 )

@@ -11,13 +11,13 @@ import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost
 from reactive.diffusion.backend.footprint_rows import deep_autoencoder_cost, rows_cost
-from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, pipeline_of
+from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, TextModel, pipeline_of
 
 # the angle in between that was published for two steps
 _MIDDLE = 1.3 / (math.pi / 2)
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("SanaSprintPipeline", model)
     # the instruction before each text was part of training
     instruction = inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default
@@ -91,4 +91,5 @@ SANA_SPRINT = Family(
     text_tokens=300,
     large_texts=True,
     bfloat16=True,
+    no_control="diffusers has them for SANA only",
 )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, TextModel
 from reactive.diffusion.models.families.unet_control import UNET_CONTROL
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
@@ -77,7 +77,7 @@ def guidance_embedding(guidance: float, width: int) -> torch.Tensor:
     return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()]), (0, width % 2))[None]
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     device = model.text_encoder.device
     if not is_plain(model.tokenizer, texts):
         tokens, _, mask = embed_weighted(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost
 from reactive.diffusion.backend.footprint_rows import rows_cost
-from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, pipeline_of, shift_by_size
+from reactive.diffusion.models.families.family import (
+    Conditioning,
+    Family,
+    FamilyModel,
+    TextModel,
+    pipeline_of,
+    scheduler_times,
+    shift_by_size,
+)
+from reactive.diffusion.models.families.sd3_control import SD3_CONTROL
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("StableDiffusion3Pipeline", model)
     tokens, _, pooled, _ = pipeline.encode_prompt(
         texts, None, None, device=model.text_encoder.device, do_classifier_free_guidance=False
@@ -29,14 +37,6 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
         "encoder_hidden_states": conditioning.tokens,
         "pooled_projections": conditioning.pooled,
     }
-
-
-def _times(config: Mapping[str, Any], steps: int) -> Sequence[float]:
-    """The scheduler's own: evenly down to its lowest level, which is shifted once more like the rest."""
-    levels = int(config.get("num_train_timesteps", 1000))
-    shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get("shift", 1.0))
-    lowest = shift / levels / (1 + (shift - 1) / levels)
-    return [float(share) for share in np.linspace(1, lowest, steps)]
 
 
 def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, Any]:
@@ -69,11 +69,13 @@ SD3 = Family(
     ask=_ask,
     step=2,
     defaults=_defaults,
-    times=_times,
+    times=scheduler_times,
     shift=shift_by_size,
     cost=_cost,
     text_batch=1,
     text_tokens=333,
     longest_text=lambda _: 256,
     large_texts=True,
+    no_adapter="diffusers gives their IP-Adapters one weight for a whole batch, not one for each frame",
+    control=SD3_CONTROL,
 )

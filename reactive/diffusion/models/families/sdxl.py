@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
-from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel
+from reactive.diffusion.models.families.family import Conditioning, Family, FamilyModel, TextModel
 from reactive.diffusion.models.families.sd import (
     CLIP,
     add_unet_adapter,
@@ -21,7 +21,7 @@ from reactive.diffusion.models.families.unet_control import UNET_CONTROL
 from reactive.diffusion.models.weighting import embed_weighted, is_plain
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     """Both encoders' last hidden states but one, side by side; the second one's projection is the pooled vector."""
     if not is_plain(model.tokenizer, texts):
         return _embed_weighted(model, texts)
@@ -35,7 +35,7 @@ def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
     return Conditioning(tokens, second.text_embeds)
 
 
-def _embed_weighted(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed_weighted(model: TextModel, texts: list[str]) -> Conditioning:
     """As `_embed`, of texts with weights, or longer than the encoders take at once."""
     sides = []
     for tokenizer, encoder in ((model.tokenizer, model.text_encoder), (model.tokenizer_2, model.text_encoder_2)):

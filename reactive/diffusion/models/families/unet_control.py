@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from reactive.diffusion.backend.footprint import Config
+from reactive.diffusion.models.families.block_control import differs, unknown_kind
 from reactive.diffusion.models.families.family import Control, FamilyModel
 
 # what a control network is asked of all that a U-Net is asked
@@ -34,19 +35,14 @@ _SAME = ("cross_attention_dim", "in_channels", "block_out_channels")
 def misfit(config: Any, control: Config, kind: str) -> str:
     """Return what does not fit of a control network's configuration; see `Control.misfit`."""
     types = control.get("num_control_type")
-    if types and UNION.get(kind, types) >= types:
-        known = ", ".join(name for name, number in UNION.items() if number < types)
-        return f"knows no pictures of the kind {kind}, but {known}"
-    for name in _SAME:
-        own, theirs = config.get(name), control.get(name)
-        same = list(own) == list(theirs) if isinstance(own, list | tuple) and theirs is not None else own == theirs
-        if not same:
-            return f"was made for a network whose {name} is {theirs}, not {own}"
-    return ""
+    if types and (what := unknown_kind(kind, UNION, types)):
+        return what
+    return differs(config, control, _SAME)
 
 
-def prepare(network: Any) -> None:
+def prepare(network: Any, steered: Any) -> None:
     """Take the part that reads pictures out of a control network's steps, and let its layers mask texts."""
+    del steered
     network.reading = network.controlnet_cond_embedding
     network.controlnet_cond_embedding = torch.nn.Identity()
     network.swapped = network.config.controlnet_conditioning_channel_order == "bgr"

@@ -13,13 +13,14 @@ from reactive.diffusion.models.families.family import (
     Conditioning,
     Family,
     FamilyModel,
+    TextModel,
     fixed_native,
     pipeline_of,
     shift_by_size,
 )
 
 
-def _embed(model: FamilyModel, texts: list[str]) -> Conditioning:
+def _embed(model: TextModel, texts: list[str]) -> Conditioning:
     pipeline = pipeline_of("ZImagePipeline", model)
     found, _ = pipeline.encode_prompt(list(texts), model.text_encoder.device, do_classifier_free_guidance=False)
     lengths = torch.tensor([len(tokens) for tokens in found])
@@ -78,4 +79,5 @@ Z_IMAGE = Family(
     bfloat16=True,
     # each item's text has a length of its own
     graphs=False,
+    no_control="those that are published are single files that need layers of the network",
 )

@@ -88,11 +88,11 @@ export class Lanes {
       context.fillRect(frame / this.fps * scale, height - band, (end - frame) / this.fps * scale - r, band);
     });
     context.font = `${10 * r}px system-ui, "DejaVu Sans", sans-serif`;
-    for (const section of song.sections) {
-      const x = section.start * scale;
+    for (const [index, section] of song.sections.entries()) {
+      const x = section.start * scale, end = (song.sections[index + 1]?.start ?? song.duration) * scale;
       context.fillStyle = "rgb(255 255 255 / .5)";
       if (section.start > 0) context.fillRect(x, 0, r, height - band - 2 * r);
-      context.fillText(section.name, x + 5 * r, 12 * r);
+      if (context.measureText(section.name).width < end - x - 6 * r) context.fillText(section.name, x + 5 * r, 12 * r);
     }
   }
 

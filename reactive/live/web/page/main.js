@@ -313,6 +313,11 @@ byId("take-over").onclick = () => connection.send({t: "take over"});
 const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : byId("stage").requestFullscreen().catch(() => null));
 const openOutput = () => window.open("/page/output.html", "reactive-output", "width=960,height=540");
 byId("full").onclick = fullScreen;
+document.body.classList.toggle("framed", window.parent !== window);
+byId("all-controls").onclick = () => {
+  byId("all-controls").setAttribute("aria-pressed", document.body.classList.toggle("all"));
+  lanes.fit();
+};
 byId("output").onclick = openOutput;
 
 // -- the waveform: click to go there, Shift and drag to repeat

@@ -25,7 +25,7 @@ export class Knobs {
       value.textContent = shown(Number(slider.value), usual);
     }
     const turned = preset.knobs.filter(({name}) => values[name] !== undefined).map(({name}) => name);
-    this.place.querySelector("summary").textContent = `Change how “${this.title}” plays${turned.length ? `: ${turned.join(", ")} changed` : ""}`;
+    this.place.querySelector("summary").textContent = `Fine-tune “${this.title}”${turned.length ? `: ${turned.join(", ")} changed` : ""}`;
   }
 
   build({title, knobs}) {

@@ -4,6 +4,8 @@ import {LANES, lastBefore, paint, paintOver, placed} from "./studio-paint.js";
 import {Tiles} from "./studio-tiles.js";
 
 const NEAREST = 1.5;
+// pixels below which a chosen shot is brought nearer, and how wide it then is
+const READABLE = 24, NEAR = 150;
 // for so long after a move the next one may follow: pictures come first, sharpness second
 const SETTLED_MS = 150;
 
@@ -130,7 +132,11 @@ export class Timeline {
     if (!shots.length) return;
     this.chosen = Math.min(Math.max(number, 0), shots.length - 1);
     const {start, end} = shots[this.chosen];
-    if (start < this.left || end > this.left + this.span) {
+    if ((end - start) / this.span * this.width < READABLE) {
+      // near enough to read what is painted
+      const span = Math.min((end - start) * this.width / NEAR, this.duration);
+      this.move((start + end) / 2 - span / 2, span);
+    } else if (start < this.left || end > this.left + this.span) {
       const span = Math.max(this.span, Math.min(this.duration, (end - start) * 1.3));
       this.move((start + end) / 2 - span / 2, span);
     }

@@ -111,12 +111,12 @@ export class Listening {
       context.fillRect(x, 16 + room / 2 - reach, 1.5, 2 * reach);
     }
     context.font = "11px system-ui, \"DejaVu Sans\", sans-serif";
-    for (const {start, name} of sections) {
-      const x = start / duration * width;
+    for (const [index, {start, name}] of sections.entries()) {
+      const x = start / duration * width, end = (sections[index + 1]?.start ?? duration) / duration * width;
       context.fillStyle = "rgb(255 255 255 / .3)";
       if (start) context.fillRect(x, 0, 1, height);
       context.fillStyle = "#aeb7c2";
-      context.fillText(name, x + 5, 11);
+      if (context.measureText(name).width < end - x - 6) context.fillText(name, x + 5, 11);
     }
     // ticks of the grid where they can be told apart
     const marks = beats.length / width < 0.15 ? beats : bars.length / width < 0.15 ? bars : [];

@@ -5,9 +5,8 @@ import {post} from "./studio-api.js";
 const byId = (id) => document.getElementById(id);
 
 export class Player {
-  constructor(attempt, tell, listening) {
+  constructor(attempt, listening) {
     this.attempt = attempt;
-    this.tell = tell;
     this.listening = listening;
     byId("open-preview").onclick = () => (byId("player").hidden ? this.open() : this.close());
     byId("player-close").onclick = () => { this.close(); byId("open-preview").focus(); };
@@ -18,16 +17,19 @@ export class Player {
     if (this.opening) return;
     this.opening = true;
     if (!this.listening.audio.paused) this.listening.toggle();
-    this.tell("The preview is loading; that takes some seconds.", true);
+    this.show(true);
+    byId("player-wait").hidden = false;
+    byId("player-frame").hidden = byId("player-window").hidden = true;
     const opened = await this.attempt(post("/preview", {}));
     this.opening = false;
-    if (!opened) return;
-    this.tell("");
+    byId("player-wait").hidden = true;
+    // closed while it was set up
+    if (!opened || byId("player").hidden) { this.show(false); return; }
     // by the name with which this page was opened, so that it works on a phone too
     const address = `http://${location.hostname.includes(":") ? `[${location.hostname}]` : location.hostname}:${opened.port}/#${opened.token}`;
     byId("player-frame").src = address;
     byId("player-window").href = address;
-    this.show(true);
+    byId("player-frame").hidden = byId("player-window").hidden = false;
   }
 
   close() {
@@ -37,7 +39,9 @@ export class Player {
 
   show(open) {
     byId("player").hidden = !open;
+    // the frame plays by itself
+    for (const id of ["t-play", "t-time"]) byId(id).hidden = open;
     byId("open-preview").setAttribute("aria-expanded", open);
-    byId("open-preview").textContent = open ? "without pictures" : "play with pictures";
+    byId("open-preview").textContent = open ? "close the pictures" : "watch it with pictures";
   }
 }

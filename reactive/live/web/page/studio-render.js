@@ -24,7 +24,7 @@ export function judged({score, flashes, safe}) {
   return `It ${follows}, ${dead}, ${safe ? "and passes the flash limits" : `but flashes too much: ${flashes}`}.`;
 }
 
-const PLACES = {youtube: "YouTube", "4k": "YouTube in 4K", tiktok: "TikTok", reels: "Reels", story: "Story", square: "Square", canvas: "Canvas", stage: "Stage"};
+const PLACES = {youtube: "YouTube", "4k": "YouTube in 4K", tiktok: "TikTok", reels: "Reels", story: "Story", square: "Square post", canvas: "Spotify Canvas", stage: "Stage screen"};
 
 function shaped({size: [width, height]}) {
   return width > height ? "16:9" : width < height ? "9:16" : "1:1";
@@ -93,7 +93,10 @@ export class RenderPage {
     byId("places-words").textContent = places.map(described).join("\n");
     byId("from-value").textContent = clock(Number(byId("from").value));
     byId("begin").disabled = !song;
-    if (!song) { byId("estimate").textContent = "Drop a song first: step 1."; return; }
+    const {duration, size, crf, model} = this.settings(), count = Math.max(places.length, 1);
+    byId("begin").textContent = count > 1 ? `make ${count} clips` : duration ? `make ${duration} seconds` : "make the clip";
+    byId("more-words").textContent = `${places.length ? "" : `${size.replace("x", " × ")}, `}${crf === 18 ? "fine" : "smaller file"}, ${model}: change`;
+    if (!song) { byId("estimate").textContent = "Choose a song first: step 1."; return; }
     clearTimeout(this.wait);
     this.wait = setTimeout(() => this.ask(), 150);
   }
@@ -145,7 +148,18 @@ export class RenderPage {
     row.image = row.bar = row.line = null;
     words.append(make("b", {textContent: name}));
     const ask = (what, text = what) => { const button = make("button", {textContent: text}); button.onclick = () => this.attempt(post("/render", {what, id})); buttons.append(button); };
-    const link = (href, text, first) => buttons.append(make("a", {href: `${href}?download`, textContent: text, className: first ? "link first" : "link"}));
+    const link = (href, text, first, title = "") => buttons.append(make("a", {href: `${href}?download`, textContent: text, title, className: first ? "link first" : "link"}));
+    // a clip that took hours is not gone with one press
+    const remove = () => {
+      const button = make("button", {textContent: "remove"});
+      button.onclick = () => {
+        if (button.dataset.sure) { this.attempt(post("/render", {what: "remove", id})); return; }
+        button.dataset.sure = "yes";
+        button.textContent = "really remove it?";
+        setTimeout(() => { delete button.dataset.sure; button.textContent = "remove"; }, 4000);
+      };
+      buttons.append(button);
+    };
     if (state === "done") {
       // browsers play no ProRes
       if (name.endsWith(".mov")) { if (render.poster) frame.append(make("img", {src: `${path}/poster`, alt: ""})); } else {
@@ -157,8 +171,8 @@ export class RenderPage {
       words.append(make("p", {textContent: `${clock(clip.duration)}, ${clip.size}, ${room(render.bytes)}`}), make("p", {textContent: judged(render.result)}));
       link(`${path}/clip`, "download", true);
       for (const [number, file] of (render.result.files ?? []).slice(1).entries()) link(`${path}/shape${number + 1}`, file.replace(/\.mp4$/, "").split(".").pop().split("-").pop());
-      link(`${path}/recipe`, "recipe");
-      ask("remove");
+      link(`${path}/recipe`, "recipe", false, "A small file from which reactive makes the same clip again");
+      remove();
     } else {
       row.image = make("img", {alt: "", hidden: true});
       row.placeholder = make("span", {textContent: {queued: "waits for its turn", running: "the first picture comes soon", paused: "paused", cancelled: "cancelled", failed: "failed"}[state]});
@@ -174,7 +188,7 @@ export class RenderPage {
       } else {
         if (state === "failed") { row.line.textContent = render.problem; row.line.className = "alarm"; }
         ask("resume", state === "failed" ? "try again" : "go on");
-        ask("remove");
+        remove();
       }
     }
     words.append(buttons);

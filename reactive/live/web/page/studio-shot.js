@@ -58,8 +58,10 @@ export class ShotCard {
     byId("shot-none").hidden = Boolean(shot);
     byId("shot-part").hidden = !shot;
     if (!shot) return;
-    byId("shot-name").textContent = shot.name;
-    byId("shot-when").textContent = `${this.part(shot.start)} · ${clock(shot.start)} to ${clock(shot.end)}, ${(shot.end - shot.start).toFixed(1)} s`;
+    const [part, name] = shot.name.split(" / ");
+    byId("shot-name").textContent = name ? name[0].toUpperCase() + name.slice(1) : part;
+    byId("shot-name").title = shot.name;
+    byId("shot-when").textContent = `of the ${this.part(shot.start) || part}, ${clock(shot.start)} to ${clock(shot.end)} (${(shot.end - shot.start).toFixed(1)} s)`;
     const mark = shot.locked ? "locked" : shot.changed ? "changed" : "";
     byId("shot-mark").textContent = mark;
     byId("shot-mark").hidden = !mark;
@@ -76,7 +78,7 @@ export class ShotCard {
 
   choices() {
     const chosen = this.photos.find(({name}) => name === this.shot?.photo)?.file ?? "";
-    byId("shot-photo").replaceChildren(new Option("none", ""), ...this.photos.map(({file, name, caption}) => new Option(caption || name, file)));
+    byId("shot-photo").replaceChildren(new Option(this.shot?.grounds[0] ? "the preset's own choice" : "none", ""), ...this.photos.map(({file, name, caption}) => new Option(caption || name, file)));
     byId("shot-photo").value = chosen;
     byId("shot-photo").parentElement.hidden = !this.photos.length;
   }

@@ -14,6 +14,8 @@ const byId = (id) => document.getElementById(id);
 const STEPS = ["start", "choose", "feed", "timeline", "render"];
 const make = (tag, properties = {}, ...children) => { const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made; };
 
+// a finger drops nothing
+const TOUCH = matchMedia("(hover: none)").matches;
 const studio = {state: null, lanes: null, step: "start"};
 const connection = new Connection("studio", false);
 const attempt = async (work) => { try { return await work; } catch (problem) { if (!(problem instanceof Refused)) throw problem; tell(problem.message); return null; } };
@@ -44,15 +46,16 @@ function go(step, focus = false) {
 }
 
 // The button to the next step, always at the same place.
-const ONWARD = {start: "Choose how it looks ›", choose: "Feed in your pictures ›", feed: "Look at the timeline ›", timeline: "Make the clip ›"};
+const ONWARD = {start: "Choose how it looks ›", choose: "Add your pictures ›", feed: "Look at the timeline ›", timeline: "Make the clip ›"};
 function showOnward() {
   const {step, state, lanes} = studio, pictures = (state?.photos.length ?? 0) + (state?.films.length ?? 0);
-  byId("onward").hidden = !ONWARD[step] || !lanes?.song;
+  // a look can be chosen while the song is being heard
+  byId("onward").hidden = !ONWARD[step] || !(lanes?.song || state?.song && state.doing && ["start", "choose"].includes(step));
   // over the lanes it would be in the way
   byId("onward").classList.toggle("flows", step === "timeline");
   byId("next").textContent = ONWARD[step] ?? "";
   const preset = presets?.find(({name}) => name === state?.preset)?.title;
-  byId("onward-words").textContent = {choose: preset ? `“${preset}” is chosen.` : "", feed: pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"} fed in.` : ""}[step] ?? "";
+  byId("onward-words").textContent = {choose: preset ? `“${preset}” is chosen${studio.chose ? "" : " to begin with"}.` : "", feed: pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"} added.` : ""}[step] ?? "";
 }
 byId("next").onclick = () => go(STEPS[STEPS.indexOf(studio.step) + 1], true);
 for (const [number, name] of STEPS.entries()) {
@@ -70,7 +73,7 @@ const gridBar = new GridBar(({t, ...data}) => act("grid", data), () => listening
 dropPlace(byId("song-drop"), byId("song-file"), async ([file]) => {
   const bar = byId("song-progress");
   bar.hidden = false;
-  byId("song-drop-title").textContent = `Taking ${file.name}`;
+  byId("song-drop-title").textContent = `Copying ${file.name} …`;
   const taken = await attempt(upload(file, "song", (share) => { bar.value = share; }));
   bar.hidden = true;
   if (taken) tell("");
@@ -81,32 +84,37 @@ function showSong() {
   const {state, lanes} = studio;
   const song = lanes?.song, has = Boolean(state?.song);
   byId("song-drop").classList.toggle("small-now", has);
-  byId("song-drop-title").textContent = has ? "Drop another song to replace it" : "Drop your song here";
-  byId("song-drop-words").hidden = has;
+  byId("song-drop-title").textContent = has ? "Another song" : TOUCH ? "Choose your song" : "Drop your song here";
+  for (const id of ["song-drop-words", "song-pick", "way", "glimpses"]) byId(id).hidden = has;
+  byId("start-title").textContent = has ? song?.title ?? "Your song" : "Make a clip from your song";
+  byId("start-words").textContent = song ? "This is what was heard." : has ? "" : "The pictures follow its beats, bars and parts. Everything is made on this machine.";
   byId("hearing").hidden = !state?.doing;
+  byId("hearing-song").textContent = (state?.song ?? "").split("/").at(-1);
+  if (state && !has) showGlimpses();
   showWork();
   byId("working").textContent = state?.doing && studio.step !== "start" ? `${state.doing} …` : "";
   byId("heard").hidden = !song;
   showOnward();
   showTimeline();
-  byId("title").textContent = song?.title ?? state?.folder ?? "reactive";
+  byId("title").textContent = song?.title ?? "reactive studio";
+  byId("title").title = state ? `in the folder ${state.folder}` : "";
   for (const [name, done] of [["start", Boolean(song)], ["choose", Boolean(song && studio.chose)], ["feed", Boolean(state?.photos.length || state?.films.length)]]) byId(`tab-${name}`).classList.toggle("done", done);
   if (!song) return;
-  byId("fact-title").textContent = song.title;
   byId("fact-length").textContent = clock(song.duration);
-  byId("fact-tempo").textContent = song.heard ? `${song.tempo.toFixed(1)} beats a minute` : "no steady beat";
+  byId("fact-tempo").textContent = song.heard ? `${Number(song.tempo.toFixed(1))} bpm` : "no steady beat";
   byId("fact-metre").textContent = song.grid.meter || "–";
   byId("fact-parts").textContent = song.sections.length;
+  byId("listen-words").textContent = song.heard ? "Play a little: is there a click on every beat? Then go on." : "No steady beat was found: pictures follow its loudness and its hits. If there is one, tap along below.";
   gridBar.update(song.grid);
 }
 
 // What stands in the timeline's place before there is one.
 function showTimeline() {
   const {state, lanes} = studio, ready = Boolean(lanes?.shots), song = Boolean(state?.song);
-  for (const id of ["timeline-bar", "lanes", "shot"]) byId(id).hidden = !ready;
+  for (const id of ["timeline-bar", "lane-box", "shot"]) byId(id).hidden = !ready;
   byId("timeline-empty").hidden = ready;
-  byId("timeline-why").textContent = state?.doing ? `${state.doing} …` : song ? "This preset can't be used with the song. Choose another one." : "The whole song stands here, with its shots and prompts, once it is dropped.";
-  byId("timeline-start").textContent = song ? "Choose how it looks ›" : "Drop a song ›";
+  byId("timeline-why").textContent = state?.doing ? `${state.doing} …` : song ? "This look can't be used with the song. Choose another one." : "Your song stands here from its first to its last bar, with all that is painted, once it is there.";
+  byId("timeline-start").textContent = song ? "Choose how it looks ›" : "Choose a song ›";
   byId("timeline-start").hidden = Boolean(state?.doing);
   if (ready && studio.step === "timeline") timeline.fit();
 }
@@ -120,17 +128,39 @@ function showWork() {
 setInterval(() => { if (studio.state?.doing) showWork(); }, 1000);
 
 // -- presets ----------------------------------------------------------------------------------------------------------
-let presets = null;
+let presets = null, presetsAsked = null;
+function fetchPresets(fresh = false) {
+  if (fresh || !presetsAsked) {
+    presetsAsked = fetch("/presets").then((answer) => answer.json()).then((found) => {
+      // the one of the project comes first, until the page is loaded anew
+      const first = presets?.[0]?.name ?? studio.state?.preset;
+      presets = found.sort((a, b) => (b.name === first) - (a.name === first));
+      return presets;
+    });
+  }
+  return presetsAsked;
+}
+
+// What comes out, before there is a song: some posters.
+let glimpsed = false;
+async function showGlimpses() {
+  if (glimpsed) return;
+  glimpsed = true;
+  const found = (await fetchPresets()).filter(({poster}) => poster).slice(0, 6);
+  byId("glimpses").replaceChildren(...found.map(({name, title}) => make("figure", {}, make("img", {src: `/poster/${encodeURIComponent(name)}`, alt: "", loading: "lazy"}), make("figcaption", {textContent: title}))));
+}
 const knobs = new Knobs(byId("knobs"), (macros) => act("settings", {settings: {macros}}));
 async function showPresets(fresh = false) {
-  if (!presets || fresh) presets = await fetch("/presets").then((answer) => answer.json());
+  await fetchPresets(fresh);
   byId("presets").replaceChildren(...presets.map((preset) => {
     const image = make("img", {alt: "", loading: "lazy"});
     if (preset.poster) image.src = `/poster/${encodeURIComponent(preset.name)}`;
+    const frame = make("span", {className: "frame"}, image);
+    if (!preset.own && !preset.problem) frame.append(make("span", {className: "shows", textContent: "paints without pictures of yours"}));
     const words = make("span", {className: "words"}, make("b", {textContent: preset.title}), make("span", {textContent: preset.problem || preset.words}));
     if (preset.music) words.append(make("small", {className: "music", textContent: preset.music}));
-    words.append(make("small", {textContent: [preset.author && `by ${preset.author}`, preset.licence, preset.own && "shows your pictures"].filter(Boolean).join(" · ")}));
-    const button = make("button", {className: "poster", type: "button"}, make("span", {className: "frame"}, image), words);
+    words.append(make("small", {textContent: [preset.author && `by ${preset.author}`, preset.licence].filter(Boolean).join(" · ")}));
+    const button = make("button", {className: "poster", type: "button"}, frame, words);
     button.setAttribute("role", "option");
     button.dataset.name = preset.name;
     button.disabled = Boolean(preset.problem);
@@ -163,13 +193,17 @@ dropPlace(byId("bundle-drop"), byId("bundle-file"), async ([file]) => {
 });
 
 // -- pictures ---------------------------------------------------------------------------------------------------------
+const PICTURE_DROP = TOUCH ? "Your photographs and films" : "Drop photographs and films here";
+byId("picture-drop-title").textContent = PICTURE_DROP;
 dropPlace(byId("picture-drop"), byId("picture-file"), async (files) => {
   const bar = byId("picture-progress"), refused = [];
   bar.hidden = false;
   for (const [number, file] of files.entries()) {
+    byId("picture-drop-title").textContent = `Copying ${file.name}${files.length > 1 ? `, ${number + 1} of ${files.length}` : ""} …`;
     await upload(file, "picture", (share) => { bar.value = (number + share) / files.length; }).catch((problem) => refused.push(problem.message));
   }
   bar.hidden = true;
+  byId("picture-drop-title").textContent = PICTURE_DROP;
   tell(refused.join("\n"));
 });
 
@@ -197,26 +231,44 @@ function showPictures() {
     row.append(make("span", {className: "where", textContent: times.length ? `seen at ${first}${times.length > 3 ? ` and ${times.length - 3} more` : ""}` : lanes?.pictures ? "not seen yet" : ""}));
     return row;
   };
+  byId("caption-words").hidden = !state.photos.length;
   byId("pictures").replaceChildren(...state.photos.map((photo) => item(photo, false)), ...state.films.map((film) => item(film, true)));
   const chosen = presets?.find(({name}) => name === state.preset);
   byId("feed-words").textContent = chosen && !chosen.own && state.photos.length + state.films.length
-    ? `“${chosen.title}” paints without fed-in pictures. You can still give one to a single shot, or choose a preset that shows your pictures.`
-    : "Photographs and films lie beneath the painted pictures. This step can be left out.";
+    ? `“${chosen.title}” paints without pictures of yours. You can still give one to a single shot, or choose a look that shows your pictures.`
+    : "Photographs and films of yours shine through what is painted, and move with the song. You can also go on without.";
+  markLibrary();
+}
+
+// Library pictures that the clip has already.
+function markLibrary() {
+  const taken = new Set((studio.state?.photos ?? []).map(({name}) => name.replace(/\.[^.]+$/, "")));
+  for (const row of byId("library").children) row.classList.toggle("taken", taken.has(row.dataset.name));
 }
 
 let library = null;
+const SHELF = 24;
 async function showLibrary() {
-  if (!presets) fetch("/presets").then((answer) => answer.json()).then((found) => { presets = found; shownPictures = ""; showPictures(); });
+  if (!presets) fetchPresets().then(() => { shownPictures = ""; showPictures(); });
   if (library) return;
   library = await fetch("/library").then((answer) => answer.json());
   const list = () => {
-    const wanted = byId("library-find").value.trim().toLowerCase();
-    byId("library").replaceChildren(...library.filter(({name, caption}) => `${name} ${caption}`.toLowerCase().includes(wanted)).map((entry) => {
+    const wanted = byId("library-find").value.trim().toLowerCase(), found = library.filter(({name, caption}) => `${name} ${caption}`.toLowerCase().includes(wanted));
+    const some = whole || wanted ? found : found.slice(0, SHELF);
+    byId("library-all").hidden = some.length === found.length;
+    byId("library-all").textContent = `show all ${found.length}`;
+    byId("library").replaceChildren(...some.map((entry) => {
       const button = make("button", {title: `${entry.caption} (${entry.author}, ${entry.licence})`}, make("img", {src: `/thumb?library=${encodeURIComponent(entry.name)}`, alt: "", loading: "lazy"}), make("span", {textContent: entry.caption}));
       button.onclick = () => act("library", {name: entry.name});
-      return make("li", {}, button);
+      const row = make("li", {}, button);
+      row.dataset.name = entry.name;
+      return row;
     }));
+    if (wanted && !found.length) byId("library").append(make("li", {className: "nothing quiet", textContent: "Nothing of that. Try one word, or add a picture of yours."}));
+    markLibrary();
   };
+  let whole = false;
+  byId("library-all").onclick = () => { whole = true; list(); byId("library").children[SHELF]?.querySelector("button").focus(); };
   byId("library-find").oninput = list;
   list();
 }
@@ -236,7 +288,7 @@ byId("lanes").onkeydown = (event) => {
   const does = event.ctrlKey || event.metaKey ? null : keys[event.key];
   if (does) { event.preventDefault(); does(); }
 };
-const player = new Player(attempt, tell, listening);
+const player = new Player(attempt, listening);
 
 // -- everything that comes from the server ------------------------------------------------------------------------------
 const renderPage = new RenderPage(attempt, () => studio);
