@@ -95,6 +95,34 @@ def test_check_describes_a_preset_on_a_song(tmp_path: Path) -> None:
     assert "version 1" in invoke("check", str(old)).output
 
 
+def test_check_takes_photographs_as_run_does(tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav", beat_song(8))
+    fed = tmp_path / "fed.toml"
+    fed.write_text('version = 2\ntitle = "Fed"\n[[phase]]\nname = "a"\nprompts = ["sea"]\nmode = "photo"\n')
+    shots = tmp_path / "holiday"
+    shots.mkdir()
+    for name in ("one", "two"):
+        Image.new("RGB", (64, 48), "red").save(shots / f"{name}.png")
+    without = invoke("check", str(fed), str(song)).output
+    assert "Note:" in without
+    assert "none are given (--photo)" in without
+    for options in (["--photos", str(shots)], ["--photo", str(shots / "one.png")]):
+        done = invoke("check", str(fed), str(song), *options)
+        assert done.exit_code == 0, done.output
+        assert "Note:" not in done.output
+    fed.write_text(fed.read_text().replace('mode = "photo"', 'mode = "photo"\n[phase.ground]\nown = true'))
+    shown = invoke("check", str(fed), str(song), "--photos", str(shots)).output
+    assert "one.png" in shown
+    # a preset that takes none says so, with and without a song
+    bare = tmp_path / "bare.toml"
+    bare.write_text('version = 2\ntitle = "Bare"\n[[phase]]\nname = "a"\nprompts = ["sea"]\n')
+    assert "shows no photographs" in invoke("check", str(bare), "--photos", str(shots)).output
+    assert "Note:" not in invoke("check", str(bare)).output
+    gone = invoke("check", str(fed), str(song), "--photo", str(tmp_path / "gone.jpg"))
+    assert gone.exit_code == 1
+    assert "gone.jpg" in gone.output
+
+
 def test_preset_try_takes_what_try_takes(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "song.wav", beat_song(8))

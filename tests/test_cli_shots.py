@@ -119,3 +119,22 @@ def test_what_matters_in_a_photograph_is_seen_in_timelines_and_sheets(
         assert drawn.exit_code == 0, drawn.output
         sheets.append(np.asarray(Image.open("focus.png")))
     assert not np.array_equal(*sheets)
+
+
+@pytest.mark.parametrize(("mode", "says"), [("feedback", True), ("walk", False)])
+def test_a_rolled_shot_of_feedback_says_what_else_changes(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str, says: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "song.wav").write_bytes((folder / "song.wav").read_bytes())
+    (tmp_path / "p.toml").write_text(
+        f'version = 2\ntitle = "P"\n[[phase]]\nname = "one"\nmode = "{mode}"\nstrength = "0.5"\n'
+        'prompts = ["a sea", "a tree", "a door"]\n[phase.switch]\nevery = "1 bar"\nhow = "fade"\n'
+    )
+    listed = json.loads(invoke("shots", "song.wav", "-p", "p.toml", "--json").stdout)["shots"]
+    soft = next(number for number in range(len(listed) - 1) if listed[number + 1]["begins"] == "blend")
+    told = invoke("shots", "song.wav", "-p", "p.toml", "--shot", listed[soft]["name"], "--roll")
+    assert told.exit_code == 0, told.output
+    notes = [line for line in told.stderr.splitlines() if "is fed back" in line]
+    expected = f"Note: {listed[soft]['name']} is fed back, so the shots after it change too, up to the next cut."
+    assert notes == ([expected] if says else [])

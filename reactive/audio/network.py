@@ -1,7 +1,7 @@
 """The rhythm networks, which find beats, bars and drums: a small temporal convolutional one, and one with attention.
 
 What `activations` returns is both networks' opinion: the mean of their log odds, weighted by `NETWORKS`. This file computes the
-convolutional one, which also follows live input, `attention` the other.
+convolutional one, `attention` the other.
 
 Row i of its inputs and outputs lies at ``(2 i + 1/2) * HOP / RATE`` seconds: 43 rows a second, each made of two rows of
 the mel spectrum and the chroma around them. Layers: two convolutions over 3 rows, then residual blocks of dilated
@@ -45,14 +45,12 @@ def activations(spectra: Spectra) -> dict[str, np.ndarray]:
     odds = np.zeros((rows, len(OUTPUTS)), np.float32)
     for path, share in NETWORKS:
         known = weights(path)
-        # weights with one matrix for all taps are of the network with attention; with one for each tap, of the other
-        attends = known["first.weight"].ndim == 2
         # the context on which an output of the convolutional one can depend
         margin = 2 * sum(dilations(known)) + 2
         first = 0
-        for stretch, keep in attention.windows(rows) if attends else row_chunks(rows, margin):
+        for stretch, keep in attention.windows(rows) if _attends(known) else row_chunks(rows, margin):
             given = _inputs(spectra, stretch, loud, floor)
-            heard = (attention.forward(given, known) if attends else logits(given, known))[keep]
+            heard = _odds(given, known)[keep]
             odds[first : first + len(heard)] += np.float32(share) * heard
             first += len(heard)
     return dict(zip(OUTPUTS, sigmoid(odds).T, strict=True))
@@ -85,9 +83,21 @@ def dilations(weights: Mapping[str, np.ndarray]) -> list[int]:
     return sorted(int(found[1]) for name in weights if (found := re.fullmatch(r"block(\d+)\.weight", name)))
 
 
-def forward(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the convolutional network's outputs, float32 [rows, outputs] in [0, 1], to `inputs` [rows, 152]."""
-    return sigmoid(logits(given, weights))
+def window_activations(given: np.ndarray) -> np.ndarray:
+    """Return both networks' outputs, float32 [rows, outputs] in [0, 1], for `inputs` [rows, 152] of at most `attention.WINDOW` rows."""
+    odds = np.zeros((len(given), len(OUTPUTS)), np.float32)
+    for path, share in NETWORKS:
+        odds += np.float32(share) * _odds(given, weights(path))
+    return sigmoid(odds)
+
+
+def _attends(weights: Mapping[str, np.ndarray]) -> bool:
+    """Whether weights are of the network with attention: with one matrix for all taps, not with one for each."""
+    return weights["first.weight"].ndim == 2
+
+
+def _odds(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    return attention.forward(given, weights) if _attends(weights) else logits(given, weights)
 
 
 def logits(given: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The rhythm network on music that is still being played: beats and bars, heard a little later than they sound.
 
-The network needs what comes before and after a moment. A stream has no after, so the network is computed `DELAY_SECONDS` behind the
+The networks need what comes before and after a moment. A stream has no after, so they are computed `DELAY_SECONDS` behind the
 newest sound; the search of `bars` takes in what is new, and its path is continued at its own pace to the present. Measured by
 `python -m benchmarks following`.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.audio.bars import OnlineBars
-from reactive.audio.network import OUTPUTS, forward, inputs, weights
+from reactive.audio.network import OUTPUTS, inputs, window_activations
 from reactive.audio.spectrum import FRAMES_PER_SECOND, Spectra
 
 # how far behind the newest sound the network is computed, and how often
@@ -20,8 +20,8 @@ DELAY_SECONDS, EVERY_SECONDS = 0.5, 0.25
 DELAY, EVERY = round(DELAY_SECONDS * FRAMES_PER_SECOND / 2), round(EVERY_SECONDS * FRAMES_PER_SECOND / 2)
 # rows of the past that the network gets, two rows of the spectrum each: 24 s
 PAST = 1024
-# seconds until the first path is reported, and how many of its last beats a line is fitted to
-FIRST_SECONDS, LINE = 3.0, 8
+# seconds and beats until the first path is reported, and how many of its last beats a line is fitted to
+FIRST_SECONDS, FEWEST_BEATS, LINE = 3.0, 5, 8
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class OnlineNetwork:
         none = np.zeros(0, np.float32)
         # levels are relative to the past that is kept
         given = inputs(Spectra(np.stack(self._mel), none, none, none, np.stack(self._chroma), none, none))
-        new = forward(given, weights())[self._computed - self._dropped : until - self._dropped]
+        new = window_activations(given)[self._computed - self._dropped : until - self._dropped]
         # the search takes two steps for each row; those between lie half way
         wide = np.concatenate([self._last[None], new])
         at = np.arange(2 * len(new)) / 2 + 0.75
@@ -102,7 +102,7 @@ class OnlineNetwork:
 
     def _line(self) -> Followed | None:
         path = self._bars.path()
-        if len(path.steps) < 3:
+        if len(path.steps) < FEWEST_BEATS:
             return self.followed
         steps = path.steps[-LINE - 1 :]
         numbers = np.arange(len(steps)) - (len(steps) - 1)

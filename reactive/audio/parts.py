@@ -22,7 +22,7 @@ from reactive.errors import GridError
 PARTS = ("intro", "verse", "chorus", "bridge", "drop", "outro")
 # a drop this strong opens a part called "drop": the bass rises by 12 dB, or everything by 8
 STRONG_DROP = 0.66
-# seconds between a drop and the start of its section, at most
+# seconds between a drop and the start of its section, at most, on the grid that was heard
 NEAR = 0.05
 # least share of a part's lines that are repeated elsewhere in a chorus
 REPEATED_LINES = 0.5
@@ -80,12 +80,12 @@ def song_parts(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[Part
 
 def part_names(analysis: Analysis, lines: Sequence[SungLine] = ()) -> tuple[str, ...]:
     """Return a name for each section, see `song_parts`."""
-    sections = analysis.sections
+    sections, near = analysis.sections, _reach(analysis)
     dropped = {
         number
         for number, section in enumerate(sections)
         for moment in analysis.moments
-        if moment.kind == "drop" and moment.strength >= STRONG_DROP and abs(moment.start - section.start) < NEAR
+        if moment.kind == "drop" and moment.strength >= STRONG_DROP and abs(moment.start - section.start) < near
     }
     sung = _sung(sections, lines)
     chorus = _chorus(sections, dropped, sung)
@@ -156,6 +156,12 @@ def _from_marker(label: str) -> str:
     match = _MARKER.match(label)
     word = match.group(1).lower() if match else ""
     return "bridge" if word.startswith("middle") else _SYNONYMS.get(word, word)
+
+
+def _reach(analysis: Analysis) -> float:
+    """Return how far from its section's start a drop may be, in seconds: half a bar on a corrected grid, which moves sections."""
+    bars = np.diff(grid_of(analysis).bars)
+    return max(NEAR, float(np.median(bars)) / 2) if analysis.corrected and len(bars) else NEAR
 
 
 def _sung(sections: Sequence[Section], lines: Sequence[SungLine]) -> list[list[str]]:

@@ -44,8 +44,8 @@ DOUBT = 1e-3
 # share of the memory of each beat's weight that is kept
 FADE = 0.88
 # mean log odds of the network's beats from which its path is followed, below which it no longer is, and from which it may change
-# the tempo: songs reach 0.3 to 1.3, bare clicks -0.5 to 0.45
-SURE_SCORE, LOST_SCORE, CONVINCING_SCORE = -0.8, -2.3, 0.5
+# the tempo, with what is added to that where the onsets are as clear as can be: songs reach 0 to 1.3, bare clicks -0.9 to 0.7
+SURE_SCORE, LOST_SCORE, CONVINCING_SCORE, CLEAR_SCORE = -0.8, -2.3, 0.4, 0.6
 # how near, in beats, the beats of the onsets are to those of the network where they are taken for the same
 SAME_BEAT = 0.12
 # natural logarithm of the ratio from which two tempi are different, and seconds that another tempo must last
@@ -241,7 +241,7 @@ class OnlineBeatTracker:
     def _is_guide(self, followed: Followed) -> bool:
         """Whether the clock follows the network's path: it is clear, and no person tapped another tempo."""
         other = abs(np.log(followed.interval / self._length)) > OTHER_TEMPO
-        score = LOST_SCORE if self._guided else CONVINCING_SCORE if other else SURE_SCORE
+        score = LOST_SCORE if self._guided else self._convincing() if other else SURE_SCORE
         if followed.score < score or (other and self._tempo_is_set):
             self._guided = False
         elif not self._guided:
@@ -249,6 +249,10 @@ class OnlineBeatTracker:
             if other:
                 self._set_length(followed.interval)
         return self._guided
+
+    def _convincing(self) -> float:
+        """Return the score from which the network may change the tempo: the clearer the onsets are, the higher."""
+        return CONVINCING_SCORE + CLEAR_SCORE * self.clarity
 
     def _set_length(self, length: float) -> None:
         """Change the tempo at once; beats are then counted anew, since other beats are counted."""
@@ -264,7 +268,7 @@ class OnlineBeatTracker:
         if abs(np.log(followed.interval / self._length)) > OTHER_TEMPO:
             self._other_tempo_rows += 1
             lasted = self._other_tempo_rows >= OTHER_TEMPO_SECONDS * FRAMES_PER_SECOND
-            if followed.score < CONVINCING_SCORE or not lasted:
+            if followed.score < self._convincing() or not lasted:
                 self._advance(onsets or 0.0)
                 return
             self._set_length(followed.interval)

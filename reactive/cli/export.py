@@ -42,6 +42,20 @@ from reactive.cli.numbers import FloatOption
     help="The clip with black made transparent: ProRes 4444 (-o OUT.mov) or VP9 (-o OUT.webm).",
 )
 @click.option(
+    "--alpha-by",
+    type=click.Choice(["luminance", "depth"]),
+    help="What is transparent with --alpha: black (luminance), or what is far in the photographs by their depth maps (depth).",
+)
+@click.option("--song", type=click.Path(path_type=Path), help="The clip's song, for --alpha-by depth.")
+@click.option(
+    "--photos",
+    "places",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where else its photographs are, for --alpha-by depth; repeatable.",
+)
+@click.option(
     "--title",
     default="",
     metavar="TEXT",
@@ -81,6 +95,9 @@ def export(
     frames: Path | None,
     frames_as: str,
     alpha: bool,
+    alpha_by: str | None,
+    song: Path | None,
+    places: tuple[Path, ...],
     title: str,
     output: Path | None,
     certificates: Path | None,
@@ -107,6 +124,7 @@ def export(
       reactive export clip.mp4 --loop 17-20 -o canvas.mp4
       reactive export master.mkv --frames frames/ --frames-as exr
       reactive export clip.mp4 --alpha -o overlay.mov
+      reactive export clip.mp4 --alpha-by depth --song song.wav -o near.mov
       reactive export clip.mp4 --max-size 100MB -o small.mp4
       reactive export clip.mp4 --loudness -14 -o clip-14.mp4
       reactive export clip.mp4 --credits
@@ -119,7 +137,9 @@ def export(
         wanted = ExportOptions(
             poster, thumbnail, gif, webp, output, loudness, certificates, key, authority, credits, loop
         )
-        wanted = replace(wanted, frames=frames, frames_as=frames_as, alpha=alpha, title=printable(title)[:200])
+        wanted = replace(wanted, frames=frames, frames_as=frames_as, title=printable(title)[:200])
+        if alpha or alpha_by:
+            wanted = replace(wanted, alpha=alpha_by or "luminance", song=song, places=places)
         if max_size is not None:
             wanted = replace(wanted, max_size=parse_bytes(max_size))
         if loop and output is None:

@@ -11,7 +11,16 @@ from typing import Any
 
 import click
 
-from reactive.cli.common import counted, errors, json_option, printable, seed_option, write_text
+from reactive.cli.common import (
+    counted,
+    errors,
+    json_option,
+    photo_options,
+    printable,
+    seed_option,
+    video_options,
+    write_text,
+)
 from reactive.cli.numbers import FloatOption
 
 
@@ -164,25 +173,36 @@ def preset_new(name: str, source: str, folder: Path, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("song", type=click.Path(), required=False)
 @seed_option
+@photo_options
+@video_options
 @json_option
-def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
+def preset_check(
+    name: str, song: str | None, seed: int, photos: tuple[Path, ...], videos: tuple[Path, ...], as_json: bool
+) -> None:
     """Check preset NAME (a name, a path or a bundle); with SONG, describe what it does to that song.
 
     \b
     Examples:
       reactive preset check my-preset.toml song.wav
+      reactive preset check my-preset.toml song.wav --photos holiday/
       reactive preset check tide.reactive
     """
     with errors(as_json), _or_bundle(name) as file:
+        from reactive.media.safe import regular_file
         from reactive.preset.bounds import held_expressions
         from reactive.preset.describe import phase_variety
         from reactive.preset.library import open_preset
+        from reactive.preset.photographs import source_notes
 
+        for given in (*photos, *videos):
+            regular_file(given)
         opened = open_preset(str(file), option="")
         checked = opened.preset
         counts = {phase.name: phase_variety(checked, phase) for phase in checked.phase}
         notes = [*checked.notes, *held_expressions(checked)]
-        report = _report(opened, song, seed) if song else None
+        report = _report(opened, song, seed, photos, videos) if song else None
+        if song or photos or videos:
+            notes += (note.rstrip(".") for note in source_notes(checked, photos=len(photos), videos=len(videos)))
     if as_json:
         facts: dict[str, Any] = {"title": checked.title, "prompts": counts, "notes": notes}
         click.echo(json.dumps(facts | ({"song": report.to_dict()} if report else {})))
@@ -197,22 +217,16 @@ def preset_check(name: str, song: str | None, seed: int, as_json: bool) -> None:
         click.echo(f"Note: {printable(note)}.")
 
 
-def _report(opened: Any, song: str, seed: int) -> Any:
-    from fractions import Fraction
-
+def _report(opened: Any, song: str, seed: int, photos: tuple[Path, ...], videos: tuple[Path, ...]) -> Any:
     from reactive.preset.library import lyrics_of
 
     checked, lines = opened.preset, lyrics_of(opened)
     from reactive.audio.hear import hear
-    from reactive.sources.ground import picture_chooser
+    from reactive.render.decide import decide
     from reactive.timeline.report import preset_report
-    from reactive.timeline.timeline import build_timeline
 
-    heard = hear(song)
-    track, analysis = heard.track, heard.analysis
-    timeline = build_timeline(
-        analysis, checked, samples=track.samples, fps=Fraction(24), seed=seed, lyrics=lines, choose=picture_chooser(())
-    )
+    analysis = hear(song).analysis
+    timeline = decide(analysis, checked, seed=seed, photos=photos, videos=videos, lyrics=lines)
     return preset_report(timeline, checked, analysis)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from reactive.cli.colours import chosen_colours, colour_options
 from reactive.cli.common import (
     DEVICES,
     DEVICES_HELP,
@@ -65,6 +66,7 @@ def _print_keys(context: click.Context, option: click.Parameter, wanted: bool) -
 @background_option
 @fit_option
 @macro_option
+@colour_options
 @lyrics_option
 @shots_option
 @no_shots_option
@@ -176,6 +178,10 @@ def preview(song: str | None, as_json: bool, opening: bool, printing: bool, **op
         open_preset(options["preset"])
         for other in options["others"]:
             open_preset(other, option="--with")
+        if options["lut"]:
+            from reactive.media.cube import read_cube
+
+            read_cube(options["lut"])
     with errors(as_json, USAGE):
         chosen = _options(options)
         io_options = _io_options(options)
@@ -322,6 +328,7 @@ def _options(options: dict[str, Any]) -> Any:
         focus=named_focus(),
         macros=parse_macros(options["macros"]),
         lyrics=options["lyrics"],
+        **chosen_colours(options),
         shots=options["shots"],
         no_shots=options["no_shots"],
         device=options["device"],

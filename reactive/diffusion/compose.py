@@ -352,6 +352,27 @@ def _mix(colour: float) -> np.ndarray:
     return np.concatenate([colour * np.eye(3), np.full((3, 1), 1 - colour)], axis=1).astype(np.float32)
 
 
+def nearness(
+    ground: Ground, terms: Terms, frame: tuple[int, int], size: tuple[int, int], lens: np.ndarray
+) -> np.ndarray | None:
+    """Return how near each place of a composed picture's ground is, float32 [height, width], -1 far to 1 near.
+
+    None if the ground has no depth map.
+
+    Parameters
+    ----------
+    frame
+        Width and height of the painting.
+    size, lens
+        As in `compose`.
+    """
+    if ground.near is None:
+        return None
+    places = _places(ground, terms, frame, size, lens)
+    further = bend(ground, terms, places, _unmoved(frame, size, lens), size)
+    return np.clip(_warped(ground.near, places, size, bend=further), -1, 1)
+
+
 def _places(
     ground: Ground, terms: Terms, frame: tuple[int, int], size: tuple[int, int], lens: np.ndarray
 ) -> np.ndarray:

@@ -72,12 +72,13 @@ def networks_of(timeline: Timeline) -> tuple[str, ...]:
 
 def subject_at(timeline: Timeline, frame: int) -> int:
     """Return the number of what a frame feeds in, is guided by, or lies over: photographs, films, then grounds; -1 for nothing."""
-    columns = timeline.columns
-    if (source := int(columns["source"][frame])) >= 0:
-        return source
-    if (guide := int(columns["guide"][frame])) >= 0:
-        return len(timeline.photos) + guide
-    return int(columns["ground"][frame])
+    return int(subjects_at(timeline, np.array([frame]))[0])
+
+
+def subjects_at(timeline: Timeline, frames: np.ndarray) -> np.ndarray:
+    """Return the number of each frame's subject, int64 [n], as `subject_at` does."""
+    source, guide, ground = (timeline.columns[name][frames].astype(np.int64) for name in ("source", "guide", "ground"))
+    return np.where(source >= 0, source, np.where(guide >= 0, len(timeline.photos) + guide, ground))
 
 
 def subject_files(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Protocol, cast
 
 import numpy as np
@@ -52,6 +53,8 @@ _DARKER = 2.5
 # a palette: entries between two neighbours, how near a colour must be to count, the share of hue in that, the
 # smallest range of lightness that a picture is led into, and how much of its own lightness a place keeps beside
 _BETWEEN, _NEAR, _HUE, _RANGE, _KEPT = 8, 0.07, 0.3, 0.4, 0.3
+
+_loading = Lock()
 
 
 class ColourTable(Protocol):
@@ -108,6 +111,13 @@ def setting_of(
     return Setting(before, after, weight, strength, tint, temperature, saturation, contrast, brightness, lut)
 
 
+def any_colours(columns: Mapping[str, np.ndarray], frames: np.ndarray, lut: ColourTable | None = None) -> bool:
+    """Return whether colour settings change any of some frames."""
+    moved = any((columns[name][frames] != rest).any() for name, rest in COLOURS.items() if name != "colour_strength")
+    palette = (columns["palette_from"][frames] != NO_PALETTE) | (columns["palette_to"][frames] != NO_PALETTE)
+    return bool(lut is not None or moved or palette.any())
+
+
 def coloured(
     pictures: torch.Tensor,
     columns: Mapping[str, np.ndarray],
@@ -155,9 +165,20 @@ def through_table(picture: torch.Tensor, setting: Setting) -> torch.Tensor:
     return torch.from_numpy(result.reshape(picture.shape))
 
 
-@cache
+def prepare_colours() -> None:
+    """Load what colours need on a processor, in half a second, so that the first picture does not wait for it."""
+    through_table(torch.zeros(3, 1, 1, dtype=torch.uint8), Setting(saturation=0.5))
+
+
 def _kernel() -> Callable[..., None]:
-    """Return the compiled loop over pixels; numba comes with librosa, and is loaded only when colours change.
+    """Return the compiled loop over pixels; one thread loads it, and others wait."""
+    with _loading:
+        return _compiled()
+
+
+@cache
+def _compiled() -> Callable[..., None]:
+    """Compile the loop over pixels; numba comes with librosa, and is loaded only when colours change.
 
     Compiling costs about a second, so the result is kept on disk, beside this file or in the user's cache.
     """

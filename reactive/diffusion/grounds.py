@@ -16,7 +16,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reactive.diffusion.compose import ROOM, Ground, Terms, canvas_size, compose, compose_on_device, prepare_ground
+from reactive.diffusion.compose import (
+    ROOM,
+    Ground,
+    Terms,
+    canvas_size,
+    compose,
+    compose_on_device,
+    nearness,
+    prepare_ground,
+)
 from reactive.diffusion.motion.lens import lens_maps
 from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile, ground_files, load_ground
@@ -92,6 +101,25 @@ class Grounds:
             chosen = np.array(list(run))
             part = pictures[int(chosen[0]) : int(chosen[-1]) + 1]
             yield numbers[chosen], self._composed(numbers[chosen], part) if grounded else part
+
+    def has_depth(self, frame: int) -> bool:
+        """Return whether a frame shows a ground with a depth map."""
+        number, detail = int(self.columns["ground"][frame]), float(self.columns["detail"][frame])
+        return number >= 0 and detail > 0 and self.files[number].depth is not None
+
+    def depth(self, frame: int) -> np.ndarray | None:
+        """Return how near each place of a frame is, float32 [height, width], -1 far to 1 near; None without a depth map.
+
+        Raises
+        ------
+        MediaError
+            If a file can't be read.
+        """
+        if not self.has_depth(frame):
+            return None
+        maps, moving = lens_maps(self.columns, np.array([frame]), self.imagined[0] / self.imagined[1])
+        lens = maps[0] if moving[0] else _STILL
+        return nearness(self._ground(frame), self.terms(frame), self.imagined, self.size, lens)
 
     def close(self) -> None:
         """Close films and threads."""

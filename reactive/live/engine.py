@@ -243,13 +243,21 @@ class Engine:
         """
         dark = np.zeros(timeline.frames, bool) if black is None else black
         ahead = self._ahead
-        prepared = ahead is not None and ahead.scene.timeline is timeline and np.array_equal(ahead.scene.black, dark)
+        prepared = (
+            ahead is not None
+            and ahead.scene.timeline is timeline
+            and np.array_equal(ahead.scene.black, dark)
+            # another preset's colour table is known only now
+            and ahead.scene.imaginer.lut is self.material.lut
+        )
         # prompts are embedded before the lock is taken, so that the current batch continues
         scene = ahead.scene if ahead is not None and prepared else self._scene_of(timeline, dark)
         with self._condition:
             old, self._scene, self._ahead = self._scene, scene, None
             if old is not None:
                 stale = changed_frames(old.timeline, timeline)
+                if old.imaginer.lut is not scene.imaginer.lut:
+                    stale = np.ones(timeline.frames, bool)
                 if len(old.black) == len(dark):
                     stale |= old.black != dark
                 window = self.window()[0]

@@ -27,6 +27,7 @@ from reactive.live.conductor import LiveFrame
 from reactive.live.engine import MAX_REVIVALS, RATE_WINDOW, REVIVAL_SECONDS, to_jpeg
 from reactive.live.material import Studio
 from reactive.live.stream_timeline import MAX_ROWS, StreamTimeline
+from reactive.timeline.colours import recoloured
 from reactive.timeline.timeline import FEEDBACK
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,8 @@ class LatestFrameRenderer:
 
     def _prepared(self, row: LiveFrame) -> Imaginer:
         """Return the imaginer, with the stream so far and its prompts embedded."""
-        studio, timeline = self.studio, self._stream.timeline()
+        studio = self.studio
+        timeline = recoloured(self._stream.timeline(), studio.options.colours.colours)
         old = self._bank if self._bank is not None and len(self._bank.texts) < MAX_TEXTS else None
         # the likely next prompt is embedded before it is needed
         texts, negatives = [*timeline.prompts, row.prompts[2]], (*timeline.negatives, row.negatives[2])
@@ -217,5 +219,6 @@ class LatestFrameRenderer:
             self._imaginer = Imaginer(
                 studio.model, timeline, studio.sources, size=studio.imagined, batch=1, bank=self._bank
             )
+        self._imaginer.lut = studio.lut
         self._imaginer.follow(timeline, first=self._stream.first, bank=self._bank)
         return self._imaginer

@@ -93,6 +93,8 @@ class LiveSession:
             videos=len(studio.sources.videos),
             macros=studio.options.macros,
         )
+        for name, preset in reversed(checked.items()):
+            studio.use_colours_of(preset, self.loaded[name].path.parent)
         self.renderer = LatestFrameRenderer(studio, made)
         self.revision = 0
         self._owner = LiveOwner(presets[0])
@@ -129,6 +131,8 @@ class LiveSession:
                 with self._lock:
                     for frame in self.signals.steps(block):
                         self.row = self.conductor.step(frame)
+                        playing = self.conductor.name
+                        self.studio.use_colours_of(self.conductor.preset, self.loaded[playing].path.parent)
                         self.renderer.request(self.row, heard)
         except Exception as problem:
             log.exception("hearing failed")
@@ -318,8 +322,10 @@ class LiveSession:
             if text == loaded.text:
                 continue
             preset = parse_preset(text, where=str(loaded.path))
-            loaded.text, changed = text, True
             with self._lock:
+                if self.conductor.name == name:
+                    self.studio.use_colours_of(preset, loaded.path.parent)
+                loaded.text, changed = text, True
                 self.conductor.reload(name, preset)
                 self.revision += 1
         return changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,17 @@ from reactive.errors import OutputError
 from reactive.live.file_state import file_state_of
 from reactive.live.grid import saved_grid
 from reactive.live.single_shots import NO_SHOTS, SingleShots, read_shots
+from reactive.media.cube import Cube, read_cube
 from reactive.media.picture import parse_colour
 from reactive.media.sound import Track
 from reactive.preset.library import open_preset
+from reactive.preset.schema import Preset
 from reactive.render.footage import footage_of
 from reactive.render.loras import with_loras
 from reactive.render.settings import Settings
 from reactive.render.sizes import imagine_size, output_size
 from reactive.render.steering import with_adapter, with_controls
+from reactive.timeline.colours import recoloured
 from reactive.timeline.films import Footage
 from reactive.timeline.pools import plain_texts
 from reactive.timeline.timeline import Timeline
@@ -66,6 +69,8 @@ class Studio:
     device: str
     # photographs of single shots, which `sources` holds after those that were given
     shot_photos: tuple[Path, ...] = field(default=(), kw_only=True)
+    # of the preset that is played
+    lut: Cube | None = field(default=None, kw_only=True)
 
     @property
     def fed_photos(self) -> tuple[Path, ...]:
@@ -81,6 +86,17 @@ class Studio:
     def video_names(self) -> tuple[str, ...]:
         """Base names of the videos."""
         return tuple(video.name for video in self.options.sources.videos)
+
+    def use_colours_of(self, preset: Preset, folder: Path) -> None:
+        """Show pictures through a preset's colour table, which is in its folder, or through the one of the options.
+
+        Raises
+        ------
+        MediaError
+            If it can't be read.
+        """
+        path = self.options.colours.lut or (folder / preset.lut if preset.lut else None)
+        self.lut = _colour_table(path) if path else None
 
     @cached_property
     def footage(self) -> tuple[Footage | None, ...]:
@@ -141,6 +157,7 @@ class SongMaterial(Studio):
 
     def imaginer(self, timeline: Timeline, black: np.ndarray | None = None) -> Imaginer:
         """Return the imaginer of a timeline; only new prompts are embedded."""
+        timeline = recoloured(timeline, self.options.colours.colours)
         self.bank = PromptBank.extended(self.bank, self.model, timeline.prompts, timeline.negatives)
         shape = shape_of(self.model, *self.imagined)
         batch = self.batch or min(LIVE_BATCH.get(self.device, 4), shape.batch)
@@ -167,6 +184,7 @@ class SongMaterial(Studio):
             slices=shape.slices,
             bank=self.bank,
             black=black,
+            lut=self.lut,
             grounds=grounds,
             styles=self._style_bank(timeline),
             control=self._control_pictures(timeline),
@@ -203,6 +221,10 @@ class SongMaterial(Studio):
             assert bank is not None
             self._styles = {files: bank}
         return self._styles[files] if files else None
+
+
+# the same table for all timelines, so that pictures are known to be the same
+_colour_table = lru_cache(16)(read_cube)
 
 
 def load_material(

@@ -92,6 +92,8 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
     for name in ("prompt_from", "prompt_to"):
         before = np.array(old.prompts, object)[old.columns[name]]
         different |= np.array(new.prompts, object)[new.columns[name]] != before
+    for name in ("palette_from", "palette_to"):
+        different |= _palettes(old, name) != _palettes(new, name)
     different |= _ground_names(old) != _ground_names(new)
     if different.any():
         # in a join a frame also shows the start of the next shot
@@ -102,6 +104,12 @@ def changed_frames(old: Timeline, new: Timeline) -> np.ndarray:
         if new.columns["source"][start] == FEEDBACK and different[start:stop].any():
             different[start + int(np.argmax(different[start:stop])) : stop] = True
     return different
+
+
+def _palettes(timeline: Timeline, column: str) -> np.ndarray:
+    """Return each frame's palette as a text, object [frames]."""
+    # NO_PALETTE is the last one
+    return np.array([*map(" ".join, timeline.palettes), ""], object)[timeline.columns[column]]
 
 
 def _ground_names(timeline: Timeline) -> np.ndarray:

@@ -121,6 +121,9 @@ class Session:
         self.first = next(iter(checked))
         self.stage = self._stage(checked)
         self._set_ground_folders()
+        for name, preset in checked.items():
+            material.use_colours_of(preset, self.loaded[name].path.parent)
+        self._use_colours(self.stage, self.first)
         self.performance: Performance = self.stage.start(self.first)
         self.engine = Engine(material, made)
         # what was performed, with the edits of single shots
@@ -130,6 +133,10 @@ class Session:
     def _set_ground_folders(self) -> None:
         """Set the folders of the loaded presets' grounds, starting with the first preset."""
         self.material.ground_folders = [loaded.path.parent for loaded in self.loaded.values()]
+
+    def _use_colours(self, stage: Stage, name: str) -> None:
+        """Show pictures through a preset's colour table."""
+        self.material.use_colours_of(stage.presets[name], self.loaded[name].path.parent)
 
     def _stage(self, presets: Mapping[str, Preset]) -> Stage:
         options = self.material.options
@@ -515,6 +522,7 @@ class Session:
     def _set_performance(
         self, changes: list[Change], performance: Performance, timeline: Timeline | None = None
     ) -> int:
+        self._use_colours(self.stage, performance.state.preset)
         self.changes, self.performance, self.saved = changes, performance, not changes
         epoch = self._show(timeline)
         self.revision += 1
@@ -628,6 +636,7 @@ class Session:
                 if not changes:
                     raise
                 changes = changes[:-1]
+        self._use_colours(stage, performance.state.preset)
         self.stage = stage
         return self._set_performance(changes, performance)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
 from threading import Event
@@ -48,6 +48,7 @@ def write_clips(
     recipe: Recipe | None,
     sound: tuple[int, int],
     encoded: Callable[[], Path] | None = None,
+    judged: Callable[[], Flashes] | None = None,
     loop: LoopPlan | None = None,
 ) -> tuple[int, Flashes]:
     """Write the clip in each of its shapes; return how many pictures were held back to be safe to watch, and how it flashes.
@@ -58,6 +59,8 @@ def write_clips(
         The first sample of the song that sounds, and the one after the last.
     encoded
         Returns a file with them as AAC, see `sound_beside`; None: they are encoded as the clip is written.
+    judged
+        Returns how the clip flashes, see `flashes_beside`; None: it is found out as the clip is written.
 
     Raises
     ------
@@ -96,14 +99,13 @@ def write_clips(
             metadata=metadata,
             encoded=encoded() if encoded else None,
         )
-        # judged while the clip is joined, which mostly waits for the disk
-        with ThreadPoolExecutor(1) as beside:
-            judged = None
-            if number == 0:
+        with ExitStack() as stack:
+            if number == 0 and judged is None:
+                # judged while the clip is joined, which mostly waits for the disk
                 looked = [(*piece, None) for piece in pieces] if loop else segments.flash_checked_pieces(pieces)
-                judged = beside.submit(check_pieces, looked, timeline.fps)
+                judged = stack.enter_context(_judged_beside(looked, timeline.fps))
             deliver(write, path, settings, room=job.folder / "segments", whole=partial(record_clip, job, request, path))
-            flashes = judged.result() if judged else flashes
+            flashes = judged() if number == 0 and judged else flashes
         for piece, _ in set(pieces) - set(segments.pieces(number)):
             piece.unlink()
     assert flashes is not None
@@ -147,6 +149,32 @@ def sound_beside(job: Job, track: Track, sound: tuple[int, int]) -> Iterator[Cal
             return job.folder / name
 
         yield finished
+
+
+def _judged_beside(
+    pieces: Sequence[tuple[Path, int, Path | None]], fps: Fraction
+) -> AbstractContextManager[Callable[[], Flashes]]:
+    return beside("flashes", lambda ended: check_pieces(pieces, fps))
+
+
+def flashes_beside(
+    settings: Settings,
+    *,
+    segments: SegmentStore,
+    resolved: ResolvedTimeline,
+    inputs: RenderInputs,
+) -> AbstractContextManager[Callable[[], Flashes] | None]:
+    """Judge how the clip flashes piece by piece while the block makes them; what it gives waits for the result.
+
+    For three minutes that takes a second and a half after the last picture otherwise. It gives None where finished pieces
+    are not yet what the clip shows.
+    """
+    if settings.output.flash_safe or settings.output.loop:
+        return nullcontext(None)
+    if overlay_marks(settings, inputs, resolved.timeline, resolved.analysis, segments.sizes[0]):
+        return nullcontext(None)
+    fps = resolved.timeline.fps
+    return beside("flashes", lambda ended: check_pieces(segments.flash_checked_ahead(ended), fps))
 
 
 def title_notes(

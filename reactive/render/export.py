@@ -12,10 +12,12 @@ import numpy as np
 
 from reactive.errors import OutputError
 from reactive.files import name_beside
+from reactive.media.film import open_film
 from reactive.media.safe import regular_file
 from reactive.media.tags import XMP, read_tags
 from reactive.media.video import rgb_frames
 from reactive.render.credits import clip_credits
+from reactive.render.depth_matte import clip_depths
 from reactive.render.loops import export_loop, parse_bars
 from reactive.render.outputs import check_output
 from reactive.score.best import Loop, best_frame, best_loop, closed, scan_clip
@@ -34,6 +36,7 @@ THUMBNAIL, TITLED_THUMBNAIL, LOOP_SIDE = 320, 1280, 480
 LOOP_RATE = 15
 FADE_SECONDS = Fraction(1, 3)
 TARGETS = (-40.0, -5.0)
+LUMINANCE, DEPTH = "luminance", "depth"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class ExportOptions:
 
     `certificates` and `key` sign `output` (PEM files); `authority` is the address of a time-stamping authority. `credits`
     lists the photographs of the library that the clip shows, by its recipe. `max_size` is in bytes and `loop` names bars of
-    the clip; either goes with `output` alone, and so does `alpha`, a luminance matte. `frames` is a folder for every frame as
+    the clip; either goes with `output` alone, and so does `alpha`, a matte by ``luminance``, or by the ``depth`` of photographs,
+    which needs the `song` and looks for the photographs in `places` too. `frames` is a folder for every frame as
     ``png`` or ``exr``. `title` is written on the thumbnail and the poster.
     """
 
@@ -60,7 +64,9 @@ class ExportOptions:
     max_size: int | None = None
     frames: Path | None = None
     frames_as: str = "png"
-    alpha: bool = False
+    alpha: str = ""
+    song: Path | None = None
+    places: tuple[Path, ...] = ()
     title: str = ""
 
     def paths(self) -> list[Path]:
@@ -134,7 +140,11 @@ def export_clip(clip: str | os.PathLike[str], wanted: ExportOptions, *, overwrit
         count = write_sequence(clip, wanted.frames, wanted.frames_as, overwrite=overwrite)
         made["frames"] = {"path": str(wanted.frames), "count": count, "kind": wanted.frames_as}
     if wanted.alpha and wanted.output:
-        made["output"] = {"path": str(wanted.output), "frames": with_matte(clip, wanted.output), "alpha": "luminance"}
+        made["output"] = {
+            "path": str(wanted.output),
+            "frames": _with_alpha(clip, wanted.output, wanted),
+            "alpha": wanted.alpha,
+        }
     elif wanted.loop and wanted.output:
         made["loop"] = export_loop(clip, wanted.loop, wanted.output)
     elif wanted.max_size and wanted.output:
@@ -149,6 +159,18 @@ def export_clip(clip: str | os.PathLike[str], wanted: ExportOptions, *, overwrit
     elif wanted.output:
         made |= _rewritten(clip, wanted.output, wanted, identity)
     return made
+
+
+def _with_alpha(clip: Path, out: Path, wanted: ExportOptions) -> int:
+    """Write the clip with transparency; return its number of frames."""
+    if wanted.alpha != DEPTH:
+        return with_matte(clip, out)
+    if wanted.song is None:
+        raise OutputError("needs the song of the clip", where="--alpha-by depth", remedy="name it with --song")
+    film = open_film(clip)
+    size, frames = (film.width, film.height), len(film.times)
+    with clip_depths(clip, wanted.song, size=size, frames=frames, places=wanted.places) as mattes:
+        return with_matte(clip, out, mattes)
 
 
 def _rewritten(clip: Path, out: Path, wanted: ExportOptions, identity: Identity | None) -> dict[str, object]:

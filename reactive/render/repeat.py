@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,23 @@ def repeat_clip(
     ReactiveError
         If the song, the model or a file is missing or was changed; the message has its hash.
     """
+    check_song(recipe, song)
+    around = _around(song, places)
+    parts = _model_again(recipe, around, model, loras, vae, adapter, control_models)
+    with settings_again(recipe, song, places=places, parts=parts) as settings:
+        clip = make_clip(song, out, settings.changed(overwrite=overwrite), progress=progress)
+    differs = differences(recipe, read_recipe(out))
+    return RepeatedClip(clip, tuple(differs))
+
+
+def check_song(recipe: Recipe, song: str | os.PathLike[str]) -> None:
+    """Check that a song is the one that a recipe's clip was made of.
+
+    Raises
+    ------
+    MediaError
+        If it is another one, or can't be read.
+    """
     known = [digest for digest in (recipe.song.sha256, recipe.song_file) if digest]
     if hash_file(regular_file(song)) not in known:
         track = open_track(song)
@@ -88,8 +106,23 @@ def repeat_clip(
                 where=os.fspath(song),
                 remedy="name that song; `reactive preset extract` gives the preset for others",
             )
+
+
+def _around(song: str | os.PathLike[str], places: Sequence[Path]) -> list[Path]:
     # a photograph may be in several, but have its depth map in one that was named
-    around = [*places, Path(song).parent, Path.cwd()]
+    return [*places, Path(song).parent, Path.cwd()]
+
+
+def _model_again(
+    recipe: Recipe,
+    around: Sequence[Path],
+    model: str | None,
+    loras: Sequence[Path],
+    vae: str | None,
+    adapter: str | None,
+    control_models: Sequence[str],
+) -> dict[str, Any]:
+    """Return the settings of a recipe's model, whose weights must be those of the recipe."""
     name = model or recipe.model.name
     fused = _loras(recipe, [*loras, *around])
     exchanged = vae or _part(recipe, "vae", around)
@@ -108,6 +141,33 @@ def repeat_clip(
                 else ""
             ),
         )
+    said = {"vae": exchanged, "adapter": steered, "quant": quant}
+    return said | {"model": name, "loras": fused, "control_models": networks}
+
+
+@contextmanager
+def settings_again(
+    recipe: Recipe,
+    song: str | os.PathLike[str],
+    *,
+    places: Sequence[Path] = (),
+    parts: Mapping[str, Any] | None = None,
+) -> Iterator[Settings]:
+    """Yield the settings of a recipe's clip, with its files as they are found here, for as long as the block lasts.
+
+    Parameters
+    ----------
+    recipe, song, places
+        As in `repeat_clip`.
+    parts
+        The settings of the model; None where nothing is imagined.
+
+    Raises
+    ------
+    ReactiveError
+        If a file is missing or was changed.
+    """
+    around = _around(song, places)
     photos = tuple(_find(photo, around, "--photo") for photo in recipe.photos)
     videos = tuple(_find(video, around, "--video") for video in recipe.videos)
     timeline = _find(recipe.timeline, around, "--timeline") if recipe.timeline else None
@@ -140,16 +200,11 @@ def repeat_clip(
             files["shots"] = beside / ".toml"
             files["shots"].write_bytes(recipe.shots.text.encode("utf-8"))
         _check_depths(recipe, (*photos, *Path(room).rglob("*")))
-        settings = said.changed(
+        yield said.changed(
             **files,
-            model=name,
-            loras=fused,
-            vae=exchanged,
-            adapter=steered,
+            **(parts or {}),
             styles=tuple(_with_folder(text, styles) for text in said.sources.styles),
-            control_models=networks,
             controls=tuple(_control_with_folder(text, controls) for text in said.sources.controls),
-            quant=quant,
             photos=photos,
             videos=videos,
             timeline=timeline,
@@ -157,12 +212,8 @@ def repeat_clip(
             logo=logo,
             lut=lut,
             hearing=_hearing_options(recipe, around),
-            overwrite=overwrite,
             recipe=True,
         )
-        clip = make_clip(song, out, settings, progress=progress)
-    differs = differences(recipe, read_recipe(out))
-    return RepeatedClip(clip, tuple(differs))
 
 
 def _loras(recipe: Recipe, places: Sequence[Path]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from reactive.errors import OutputError
 from reactive.media.identity import carry_over
 from reactive.media.sound import Track
 from reactive.preset.shots import open_shots
-from reactive.render.assemble import sound_beside, title_notes, write_clips
+from reactive.render.assemble import flashes_beside, sound_beside, title_notes, write_clips
 from reactive.render.clip import Clip
 from reactive.render.deliver import check_delivery
 from reactive.render.inputs import RenderInputs, read_inputs
@@ -192,6 +192,9 @@ def make_clip(
             # not a note of the clip: another run of it takes another time
             tell(expected_line(settings, left))
         sha256 = model.sha256
+        judged = threads_beside.enter_context(
+            flashes_beside(settings, segments=segments, resolved=resolved, inputs=inputs)
+        )
         executor: Executor = LocalExecutor(model, prepared.spec)
         del model
         try:
@@ -216,6 +219,7 @@ def make_clip(
                 recipe=prepared.recipe,
                 sound=sound,
                 encoded=encoded,
+                judged=judged,
                 loop=loop,
             )
         except OutputError as problem:

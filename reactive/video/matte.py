@@ -1,7 +1,8 @@
 """A clip with transparency, for laying it over other pictures: ProRes 4444 (.mov) or VP9 (.webm).
 
 The luminance matte takes black as transparent: alpha is the largest of red, green and blue, and the colours are divided by it
-(straight alpha). Laid over black it is the very picture, so light stays light and dark becomes clear.
+(straight alpha). Laid over black it is the very picture, so light stays light and dark becomes clear. Other mattes are given,
+and leave the colours as they are.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def luminance_matte(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([colour, alpha], axis=2)
 
 
+def given_matte(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return a picture, uint8 [height, width, 3], with an alpha of its own, uint8 [height, width], as [height, width, 4]."""
+    return np.concatenate([picture, alpha[..., None]], axis=2)
+
+
 def check_matte(out: Path) -> None:
     """Check the name of a file with transparency.
 
@@ -73,8 +79,17 @@ def check_matte(out: Path) -> None:
         )
 
 
-def with_matte(clip: Path, out: Path) -> int:
-    """Write a clip with a luminance matte and its sound; return the number of frames.
+def with_matte(clip: Path, out: Path, mattes: Iterator[np.ndarray] | None = None) -> int:
+    """Write a clip with transparency and its sound; return the number of frames.
+
+    Parameters
+    ----------
+    clip
+        A finished clip.
+    out
+        The file to write, .mov or .webm.
+    mattes
+        The alpha of each frame, uint8 [height, width]; None: a luminance matte.
 
     Raises
     ------
@@ -89,7 +104,7 @@ def with_matte(clip: Path, out: Path) -> int:
         track = open_track(clip) if sound_stream(source) is not None else None
     partial = partial_path(out)
     try:
-        count = _write(clip, track, partial, out.suffix.lower())
+        count = _write(clip, track, partial, out.suffix.lower(), mattes)
         if container == "mov":
             append_boxes(partial, read_tags(clip))
         os.replace(partial, out)
@@ -100,7 +115,7 @@ def with_matte(clip: Path, out: Path) -> int:
     return count
 
 
-def _write(clip: Path, track: Track | None, out: Path, suffix: str) -> int:
+def _write(clip: Path, track: Track | None, out: Path, suffix: str, mattes: Iterator[np.ndarray] | None) -> int:
     container, encoder, pixels, options, sound_encoder, samples, fixed = _KINDS[suffix]
     count, converter = 0, VideoReformatter()
     frames = rgb_frames(clip)
@@ -125,7 +140,8 @@ def _write(clip: Path, track: Track | None, out: Path, suffix: str) -> int:
             waiting = sound_packets(audio, track, rate, samples, (0, track.samples))
         next_sound = next(waiting, None)
         for picture in _chained(first[0], frames):
-            frame: Any = av.VideoFrame.from_ndarray(luminance_matte(picture), format="rgba")
+            clear = luminance_matte(picture) if mattes is None else given_matte(picture, next(mattes))
+            frame: Any = av.VideoFrame.from_ndarray(clear, format="rgba")
             frame.color_range = ColorRange.JPEG
             converted = to_video(frame, (picture.shape[1], picture.shape[0]), pixels, converter)
             converted.pts, converted.time_base = count, 1 / fps

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from reactive.audio.analysis import Analysis
+from reactive.audio.bar_list import song_bars
 from reactive.audio.corrections import (
     Corrections,
     apply_corrections,
@@ -119,3 +120,17 @@ def test_a_persons_names_take_precedence(tmp_path: Path) -> None:
 def test_a_name_without_a_section_is_refused(text: str) -> None:
     with pytest.raises(GridError, match="names no section"):
         Corrections(sections=(text,))
+
+
+@pytest.mark.parametrize("offset", [-900.0, -60.0, 60.0, 400.0, 900.0])
+def test_a_drop_keeps_its_name_on_a_shifted_grid(offset: float) -> None:
+    analysis = heard("ABAB", [0.3, 0.9, 0.3, 0.9], drops=(1, 3))
+    names = part_names(analysis)
+    assert names.count("drop") == 2
+    shifted = apply_corrections(analysis, Corrections(offset_ms=offset))
+    assert part_names(shifted) == names
+    # the drop itself stays where it sounds, and bars are counted as they are listed
+    assert [moment.start for moment in shifted.moments] == [LENGTH, 3 * LENGTH]
+    starts = {bar.number: bar.start for bar in song_bars(shifted)}
+    parts = song_parts(shifted)
+    assert [starts[part.first_bar] for part in parts[1:]] == pytest.approx([part.start for part in parts[1:]])

@@ -9,7 +9,7 @@ import pytest
 
 from reactive import analyze, grid_of, open_track
 from reactive.audio.bars import LONGEST, BeatPath, best_path
-from reactive.audio.network import INPUTS, OUTPUTS, _convolve, dilations, forward, inputs, weights
+from reactive.audio.network import INPUTS, OUTPUTS, _convolve, dilations, inputs, logits, sigmoid, weights
 from reactive.audio.rhythm import with_first_beat
 from reactive.audio.spectrum import FRAMES_PER_SECOND, fold
 from tests.audio.songs import RATE, band, steady
@@ -194,7 +194,7 @@ def test_the_network_is_a_stack_of_dilated_convolutions() -> None:
         torch.from_numpy(wanted.T)[None], kernel.permute(2, 1, 0), bias, padding=8, dilation=4
     )
     assert np.abs(_convolve(wanted, known, "block4", 4) - wide[0].T.numpy()).max() < 1e-3
-    found = forward(given, weights())
+    found = sigmoid(logits(given, weights()))
     assert found.shape == (300, len(OUTPUTS))
     assert np.all((found >= 0) & (found <= 1))
     apart = dilations(weights())

@@ -107,7 +107,7 @@ def test_every_setting_has_one_flat_name() -> None:
     names = Settings.names()
     assert len(names) == len(set(names)) == len(Settings().to_data())
     assert {"preset", "model", "steps", "photos", "palette", "title", "codec", "size", "batch", "hearing"} <= set(names)
-    assert set(PreviewOptions.names()) - set(names) == {"draft"}
+    assert set(PreviewOptions.names()) - set(names) == {"draft", "no_shots"}
     assert Settings.of(model="a", steps=3).model == ModelSpec(name="a", steps=3)
     assert Settings(output=Output(size=(64, 48))) == Settings.of(size=(64, 48))
 

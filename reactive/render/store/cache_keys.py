@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from reactive import __version__
 from reactive.diffusion.backend.device import device_name, multiplies_bfloat16
 from reactive.diffusion.backend.opencv import opencv
+from reactive.diffusion.controls import NO_SUBJECT, subjects_at
 from reactive.diffusion.joins import next_shot
 from reactive.diffusion.lanes import shot_ticks
 from reactive.diffusion.models.load import Model, adapter_here, controls_here, find_model
@@ -162,6 +163,10 @@ def cache_key_inputs(model: Model, spec: RenderSpec, environment: Mapping[str, A
     }
 
 
+# by the column of its weight, the hashes of the pictures that a style or control has, each after the number of its subject
+Steering = dict[str, Sequence[Sequence[Any]]]
+
+
 def picture_keys(
     plan: Plan,
     timeline: Timeline,
@@ -185,9 +190,13 @@ def picture_keys(
     controls
         Each control's name, and the hashes of its files with the numbers of their subjects; none if they count nowhere.
     """
-    # all of them are computed for every frame, whatever their weights
-    named = [[name, styles.get(name, "")] for name in timeline.styles] if styles else []
-    shapes = {"controls": [*map(list, controls)]} if controls else {}
+    # all of them are computed for every frame; what they show decides only where they have a weight
+    named = list(timeline.styles) if styles else []
+    shapes = {"controls": [control[0] for control in controls]} if controls else {}
+    steering: Steering = {
+        column: [[NO_SUBJECT, styles.get(name, "")]] for column, name in zip(STYLES, named, strict=False)
+    }
+    steering |= {column: control[1:] for column, control in zip(CONTROLS, controls, strict=False)}
     # the files behind these names are part of the model's hash
     loras = {"loras": list(timeline.loras)} if timeline.loras else {}
     base = digest({**inputs, **({"styles": named} if named else {}), **shapes, **loras})
@@ -197,7 +206,7 @@ def picture_keys(
         if segment.shot is None:
             # interpolated frames depend on the pictures around them, which may be anywhere in the shot
             reach = shot_around(timeline.columns, segment.start) if inputs["rate"] else (segment.start, segment.stop)
-            seen = [_content(timeline, *reach, sources, camera=None)]
+            seen = [_content(timeline, *reach, sources, steering, camera=None)]
             seen += [hits_of(timeline, *reach)] if inputs["rate"] else []
             keys.append(digest([base, "independent", segment.start, segment.stop, seen]))
             continue
@@ -206,10 +215,11 @@ def picture_keys(
         before = base
         for piece in range(start, segment.full_start, plan.longest):
             if (start, piece) not in chains:
-                content = _fed_back(timeline, segment.shot, ticks, piece, min(piece + plan.longest, stop), sources)
+                until = min(piece + plan.longest, stop)
+                content = _fed_back(timeline, segment.shot, ticks, piece, until, sources, steering)
                 chains[start, piece] = digest([before, content])
             before = chains[start, piece]
-        content = _fed_back(timeline, segment.shot, ticks, segment.full_start, segment.stop, sources)
+        content = _fed_back(timeline, segment.shot, ticks, segment.full_start, segment.stop, sources, steering)
         keys.append(digest([before, "feedback", segment.start, content]))
     return keys
 
@@ -251,6 +261,7 @@ def _fed_back(
     begin: int,
     end: int,
     sources: Mapping[int, str],
+    steering: Steering,
 ) -> list[Any]:
     """Return what decides frames [begin, end) of a feedback shot, given all before them."""
     last = first_tick_at(ticks, end - 1)
@@ -258,11 +269,17 @@ def _fed_back(
     reach = min(max(end, int(ticks[last] + Fraction(1, 2)) + 1), shot[1])
     camera = (begin, max(end, int(ticks[last]) + 2))
     places = [str(tick) for tick in ticks[: last + 1] if tick > begin - 1]
-    return [shot[0], begin, end, places, _content(timeline, begin, reach, sources, camera=camera)]
+    return [shot[0], begin, end, places, _content(timeline, begin, reach, sources, steering, camera=camera)]
 
 
 def _content(
-    timeline: Timeline, begin: int, end: int, sources: Mapping[int, str], *, camera: tuple[int, int] | None
+    timeline: Timeline,
+    begin: int,
+    end: int,
+    sources: Mapping[int, str],
+    steering: Steering,
+    *,
+    camera: tuple[int, int] | None,
 ) -> list[Any]:
     """Return a hash of each column's part, prompts as texts and sources as hashes."""
     parts: list[Any] = []
@@ -271,10 +288,16 @@ def _content(
     if any(columns[name][begin:end].any() for name in ("dissolve", "morph")):
         # a join shows the beginning of the next shot already
         opening = next_shot(columns, begin)
-        parts.append(_content_at(columns, min(opening, timeline.frames - 1), prompts, sources))
+        first = min(opening, timeline.frames - 1)
+        parts.append([*_content_at(columns, first, prompts, sources), *_steered(timeline, first, first + 1, steering)])
+    parts += _steered(timeline, begin, end, steering)
+    # a control sees the film that guides
+    seen = any(columns[name][begin:end].any() for name in CONTROLS)
     for name in in_use(timeline.columns):
         column = timeline.columns[name]
-        if name in _UNUSED_COLUMNS or (camera is None and name.startswith(("camera_", "guide"))):
+        if name in _UNUSED_COLUMNS or (camera is None and name.startswith("camera_")):
+            continue
+        if camera is None and name.startswith("guide") and not seen:
             continue
         if name in _EDITED and (column[begin:end] == OPTIONAL[name]).all():
             # an edit of one shot must not change the keys of others
@@ -292,6 +315,17 @@ def _content(
         else:
             low, high = camera if camera is not None and name.startswith("camera_") else (begin, end)
             parts.append([name, hashlib.sha256(np.ascontiguousarray(column[low:high]).tobytes()).hexdigest()])
+    return parts
+
+
+def _steered(timeline: Timeline, begin: int, end: int, steering: Steering) -> list[Any]:
+    """Return the hashes of the pictures that steer frames [begin, end): those that have a weight, and whose subjects are shown."""
+    parts: list[Any] = []
+    for column, files in steering.items():
+        weighed = begin + np.flatnonzero(timeline.columns[column][begin:end])
+        shown = {NO_SUBJECT, *subjects_at(timeline, weighed).tolist()} if len(weighed) else set()
+        if here := [file for file in files if file[0] in shown]:
+            parts.append([column, here])
     return parts
 
 

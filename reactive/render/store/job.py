@@ -127,6 +127,10 @@ class Job:
             self._checked[name] = name in self.entries and is_whole(self.folder, self.entries[name])
         return self._checked[name]
 
+    def is_known(self, name: str) -> bool:
+        """Return whether a file was found intact, or finished, since the job was opened; reads nothing, so any thread may ask."""
+        return self._checked.get(name, False)
+
     def accept(self, entry: JobFile) -> None:
         """Add a finished file, written by `finish_file`, to the journal.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 from reactive.errors import OutputError
 from reactive.render.plan import Plan
@@ -18,6 +20,9 @@ from reactive.render.workers.segment_writer import Piece
 from reactive.timeline.clock import frame_time
 from reactive.video.codec import BYTES_A_PIXEL, Codec
 from reactive.video.upscale import NO_UPSCALING, Upscaling
+
+# seconds between two looks at a piece that is not finished
+_PAUSE = 0.05
 
 
 class SegmentStore:
@@ -90,7 +95,8 @@ class SegmentStore:
 
     def accept(self, number: int, entries: list[JobFile]) -> None:
         """Record the files of a finished segment; its checkpoint is removed once the journal has them."""
-        for entry in entries:
+        # the pictures last: a segment that has them has its other files
+        for entry in reversed(entries):
             self.job.accept(entry)
         if self.plan.segments[number].shot is not None:
             (self.job.folder / "trails" / self.keys[number]).unlink(missing_ok=True)
@@ -101,6 +107,21 @@ class SegmentStore:
             (self.job.folder / names[shape], segment.stop - segment.start)
             for names, segment in zip(self.files, self.plan.segments, strict=True)
         ]
+
+    def flash_checked_ahead(self, ended: Event) -> Iterator[tuple[Path, int, Path | None]]:
+        """Yield what `flash_checked_pieces` returns, each as soon as it is finished; `missing` must have been asked before.
+
+        Raises
+        ------
+        CancelledError
+            Soon after `ended` is set while a piece is not finished.
+        """
+        for number, piece in enumerate(self.pieces(0)):
+            while not self.job.is_known(self.files[number][0]):
+                if ended.wait(_PAUSE):
+                    raise CancelledError
+            name = self.flash_check_name(number)
+            yield (*piece, self.job.folder / name if self.job.is_intact(name) else None)
 
     def flash_checked_pieces(self, pieces: Sequence[tuple[Path, int]]) -> list[tuple[Path, int, Path | None]]:
         """Return the clip's pieces, each with the small pictures by which its flashes are judged."""

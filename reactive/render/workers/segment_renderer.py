@@ -10,11 +10,13 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from reactive.diffusion.grade import any_colours, prepare_colours
 from reactive.diffusion.imaginer import open_imaginer
 from reactive.diffusion.joins import prompts_at
 from reactive.diffusion.lanes import FeedbackRange, shot_ticks
 from reactive.diffusion.models.model import Model
 from reactive.media.cube import read_cube
+from reactive.render.beside import beside
 from reactive.render.plan import Segment
 from reactive.render.spec import RenderSpec
 from reactive.render.store.cache_keys import first_tick_at, last_tick_before
@@ -171,7 +173,13 @@ class SegmentRenderer:
             self._save_tick(run, tick, picture)
             self._use_tick(run, tick, picture, writer)
 
+        wanted = [frame for task in tasks for frame in range(task.segment.start, task.segment.stop)]
+        graded = self.model.device.type == "cpu" and any_colours(
+            spec.timeline.columns, np.array(wanted, np.int64), imaginer.lut
+        )
         try:
+            if graded:
+                self._opened.enter_context(beside("colours", lambda ended: prepare_colours()))
             # lanes first: each has an encoder open, so too little memory shows at once, not after an hour
             by_first = {run.tasks[0][1].segment.start: run for run in runs}
             ranges = [self._feedback_range(run, writer) for run in runs]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost, decoder_cost, encoder_cost, network_cost
@@ -163,6 +164,17 @@ def shift_by_size(config: Mapping[str, Any], patches: int, steps: int) -> float:
     low, high = float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))
     exponent = low + (high - low) * (patches - few) / (many - few)
     return math.exp(exponent) if config.get("time_shift_type", "exponential") == "exponential" else exponent
+
+
+def scheduler_times(config: Mapping[str, Any], steps: int) -> Sequence[float]:
+    """Return a flow scheduler's own shares of times, for pipelines that pass it none.
+
+    They run evenly down to its lowest level, which is shifted once more like the rest.
+    """
+    levels = int(config.get("num_train_timesteps", 1000))
+    shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get("shift", 1.0))
+    lowest = shift / levels / (1 + (shift - 1) / levels)
+    return [float(share) for share in np.linspace(1, lowest, steps)]
 
 
 def pipeline_of(name: str, model: TextModel) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from reactive.diffusion.backend.footprint import Config, Cost
@@ -16,6 +15,7 @@ from reactive.diffusion.models.families.family import (
     FamilyModel,
     TextModel,
     pipeline_of,
+    scheduler_times,
     shift_by_size,
 )
 from reactive.diffusion.models.families.sd3_control import SD3_CONTROL
@@ -37,14 +37,6 @@ def _ask(model: FamilyModel, z: torch.Tensor, time: torch.Tensor, conditioning: 
         "encoder_hidden_states": conditioning.tokens,
         "pooled_projections": conditioning.pooled,
     }
-
-
-def _times(config: Mapping[str, Any], steps: int) -> Sequence[float]:
-    """The scheduler's own: evenly down to its lowest level, which is shifted once more like the rest."""
-    levels = int(config.get("num_train_timesteps", 1000))
-    shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get("shift", 1.0))
-    lowest = shift / levels / (1 + (shift - 1) / levels)
-    return [float(share) for share in np.linspace(1, lowest, steps)]
 
 
 def _defaults(index: Mapping[str, Any], config: Config, name: str) -> dict[str, Any]:
@@ -77,7 +69,7 @@ SD3 = Family(
     ask=_ask,
     step=2,
     defaults=_defaults,
-    times=_times,
+    times=scheduler_times,
     shift=shift_by_size,
     cost=_cost,
     text_batch=1,
