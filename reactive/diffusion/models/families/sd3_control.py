@@ -36,7 +36,7 @@ def _prepare(control: Any, network: Any) -> None:
 
 def _hint(model: FamilyModel, control: Any, kind: str, pictures: torch.Tensor) -> torch.Tensor:
     if control.of_stability and kind == "canny":
-        # (x 255 + 1) / 2 by the model card, where others have 2 x - 1
+        # (x 255 + 1) / 2, as is said in an issue of the sd3.5 repository, where others have 2 x - 1
         pictures = (pictures * 255 + 3) / 4
     latents = picture_latents(model, pictures)
     if not control.config.force_zeros_for_pooled_projection:
