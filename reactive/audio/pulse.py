@@ -48,8 +48,9 @@ FADE = 0.88
 SURE_SCORE, LOST_SCORE, CONVINCING_SCORE, CLEAR_SCORE = -0.8, -2.3, 0.4, 0.6
 # how near, in beats, the beats of the onsets are to those of the network where they are taken for the same
 SAME_BEAT = 0.12
-# natural logarithm of the ratio from which two tempi are different, and seconds that another tempo must last
-OTHER_TEMPO, OTHER_TEMPO_SECONDS = 0.12, 4.0
+# natural logarithm of the ratio from which two tempi are different, and seconds that another tempo must last; the onsets' tempo may
+# change at once until it was steady for some seconds
+OTHER_TEMPO, OTHER_TEMPO_SECONDS, STEADY_SECONDS = 0.12, 4.0, 2.0
 # by how much log odds a beat must be likelier to open the bar: than any other at first, than the one that did later on; and the
 # share of these odds that each beat keeps
 FIRST_MARGIN, ONE_MARGIN, ONE_FADE = 2.0, 6.0, 0.97
@@ -126,6 +127,8 @@ class OnlineBeatTracker:
         # another tempo than that of the clock
         self._guided = self._tempo_is_set = False
         self._other_tempo_rows = 0
+        # for how many rows the onsets' tempo has been steady, and another
+        self._steady_rows = self._doubt_rows = 0
         # log odds that each beat of the bar is the first, and the row of the last beat that is in them
         self._one_odds = np.zeros(BEATS_PER_BAR)
         self._one_row = -np.inf
@@ -227,11 +230,21 @@ class OnlineBeatTracker:
         clear = abs(vector) * min(self._support / SUPPORT, 1.0)
         self.clarity += (clear - self.clarity) / (CLEAR_SECONDS * FRAMES_PER_SECOND)
         self.heard = self.clarity > (LOST if self.heard else CLEAR)
-        if self.heard:
-            self._length += 0.05 * (float(mass[near] @ self.lengths[near]) / share - self._length)
-            self._advance(_from_clock(float(np.angle(vector)) / (2 * np.pi), self._beats))
-        else:
+        if not self.heard:
+            self._steady_rows = 0
             self._advance(0.0)
+            return
+        length = float(mass[near] @ self.lengths[near]) / share
+        other = abs(np.log(length / self._length)) > OTHER_TEMPO
+        self._doubt_rows = self._doubt_rows + 1 if other else 0
+        steady = self._steady_rows >= STEADY_SECONDS * FRAMES_PER_SECOND
+        if steady and 0 < self._doubt_rows < OTHER_TEMPO_SECONDS * FRAMES_PER_SECOND:
+            # a tempo that was steady gives way only to one that lasts
+            self._advance(0.0)
+            return
+        self._steady_rows = 0 if other else self._steady_rows + 1
+        self._length += 0.05 * (length - self._length)
+        self._advance(_from_clock(float(np.angle(vector)) / (2 * np.pi), self._beats))
 
     def _advance(self, off: float) -> None:
         """Advance the clock by one row, pulled by a share of how far it is off, in beats."""

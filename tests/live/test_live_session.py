@@ -411,7 +411,8 @@ def test_beats_and_phases_are_sent(toy_studio: Studio, preset: Path) -> None:
     beats = [arguments[0] for address, arguments in told if address == "beat"]
     assert len(beats) > 15
     assert set(beats) == {1, 2, 3, 4}
-    assert all(b == a % 4 + 1 for a, b in itertools.pairwise(beats[6:]))
+    # where all beats are alike, the first that sounded becomes the "one" after some seconds
+    assert all(b == a % 4 + 1 for a, b in itertools.pairwise(beats[10:]))
     assert [arguments[1] for address, arguments in told if address == "phase"][:2] == ["one", "two"]
     assert ("tempo", (120,)) in told or ("tempo", (121,)) in told or ("tempo", (119,)) in told
 
