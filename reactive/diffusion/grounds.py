@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,8 @@ from reactive.timeline.timeline import Timeline
 _KEPT = 8
 # how much larger than the clip a film's pictures are read: each is shown once
 _FILM_ROOM = 1.25
+# seconds ahead of a picture in which photographs are read beside the model's work
+_AHEAD = 4
 _STILL = np.eye(3)
 
 
@@ -78,7 +80,9 @@ class Grounds:
         same = like is not None and (like.size, like.imagined, like.background) == (size, imagined, background)
         self._ready: OrderedDict[tuple[GroundFile, int], Ground] = like._ready if like and same else OrderedDict()
         self._films: dict[GroundFile, VideoSource] = like._films if like and same else {}
+        self._coming: dict[GroundFile, Future[Ground]] = like._coming if like and same else {}
         self._threads: ThreadPoolExecutor | None = like._threads if like else None
+        self._reader: ThreadPoolExecutor | None = like._reader if like else None
 
     def beneath(self, numbers: np.ndarray, pictures: torch.Tensor) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """Yield finished pictures in runs of one size: those without a ground, or without detail, as they are.
@@ -95,12 +99,35 @@ class Grounds:
         MediaError
             If a file can't be read.
         """
+        if len(numbers):
+            self.read_ahead(int(numbers[-1]))
         seen = (self.columns["ground"][numbers] >= 0) & (self.columns["detail"][numbers] > 0)
         places = np.arange(len(numbers))
         for grounded, run in groupby(places.tolist(), key=lambda place: bool(seen[place])):
             chosen = np.array(list(run))
             part = pictures[int(chosen[0]) : int(chosen[-1]) + 1]
             yield numbers[chosen], self._composed(numbers[chosen], part) if grounded else part
+
+    def read_ahead(self, frame: int) -> None:
+        """Begin to read the next photograph that is shown from a frame on, in a thread of its own.
+
+        Reading and preparing one takes some 0.3 s, in which the model's threads would wait.
+        """
+        shown = slice(frame, frame + math.ceil(_AHEAD * self.fps))
+        numbers = self.columns["ground"][shown][self.columns["detail"][shown] > 0]
+        for number in dict.fromkeys(numbers.tolist()):
+            file = self.files[number] if number >= 0 else None
+            if file is None or file.film or (file, 0) in self._ready:
+                continue
+            for other, coming in list(self._coming.items()):
+                # read for a place that was skipped; one that can't be read is reported when it is shown
+                if other != file and coming.done():
+                    del self._coming[other]
+            if not self._coming:
+                if self._reader is None:
+                    self._reader = ThreadPoolExecutor(1, thread_name_prefix="photographs")
+                self._coming[file] = self._reader.submit(self._photograph, file)
+            return
 
     def has_depth(self, frame: int) -> bool:
         """Return whether a frame shows a ground with a depth map."""
@@ -129,6 +156,10 @@ class Grounds:
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
+        if self._reader is not None:
+            self._reader.shutdown(cancel_futures=True)
+            self._reader = None
+        self._coming.clear()
 
     def _composed(self, numbers: np.ndarray, pictures: torch.Tensor) -> torch.Tensor:
         maps, moving = lens_maps(self.columns, numbers, self.imagined[0] / self.imagined[1])
@@ -178,7 +209,10 @@ class Grounds:
         if key in self._ready:
             self._ready.move_to_end(key)
             return self._ready[key]
-        made = self._photograph(file) if film is None else prepare_ground(film.picture(shown))
+        if file in self._coming:
+            made = self._coming.pop(file).result()
+        else:
+            made = self._photograph(file) if film is None else prepare_ground(film.picture(shown))
         self._ready[key] = made
         while len(self._ready) > _KEPT:
             self._ready.popitem(last=False)

@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -35,11 +36,15 @@ CONCURRENT = Fraction(1, 10)
 SECOND = Fraction(1)
 SATURATED = 0.8
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+# colours with at least this share of red are at most 0.165 in u'v' from every saturated red
+_NEAR_RED = 0.75
 # white added to every colour, so that black and nearly black have no hue
 _OFFSET = np.float32(0.005)
 _LINEAR = ((np.arange(256) / 255) ** GAMMA).astype(np.float32)
 _NEVER = np.iinfo(np.int32).min // 2
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
+# X, Y and X + 15 Y + 3 Z, from which u' and v' are made
+_UV = np.stack([_XYZ[0], _XYZ[1], _XYZ.T @ np.array([1, 15, 3], np.float32)])
 
 
 @dataclass(frozen=True)
@@ -263,55 +268,56 @@ def _light_and_share(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (WHITE * LUMA) @ linear, share
 
 
-def _hue(colours: np.ndarray) -> np.ndarray:
-    """Return u'v' of each point, float32 [2, points], for colours uint8 [3, points]."""
-    x, y, z = _XYZ @ (_LINEAR.take(colours) + _OFFSET)
-    below = x + 15 * y + 3 * z
-    return np.stack([4 * x / below, 9 * y / below])
+def _hue(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return u' and v' of each point, float32 [points], for colours uint8 [3, points]."""
+    x, y, below = _UV @ (_LINEAR.take(colours) + _OFFSET)
+    return 4 * x / below, 9 * y / below
 
 
 def _luminance_turns(points: Points, light: np.ndarray, frame: int, limits: Limits) -> Points:
     low, high = np.minimum(points.low, light), np.maximum(points.high, light)
-    rising, falling = light - low >= limits.swing, high - light >= limits.swing
-    up = (points.turned != 1) & rising & (low < limits.darker)
-    down = (points.turned != -1) & falling & (light < limits.darker) & ~up
-    if not (up.any() or down.any()):
-        # the case of most pictures, in a third of the time
-        return Points(points.turned, low, high, points.rose, points.fell)
-    return Points(
-        np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
-        # the search for the next extreme starts again
-        np.where(up | down, light, low),
-        np.where(up | down, light, high),
-        np.where(up, frame, points.rose),
-        np.where(down, frame, points.fell),
-    )
+    up = light - low >= limits.swing
+    up &= points.turned != 1
+    up &= low < limits.darker
+    down = high - light >= limits.swing
+    down &= points.turned != -1
+    down &= light < limits.darker
+    down &= ~up
+    return _turned(Points(points.turned, low, high, points.rose, points.fell), up, down, light, frame)
 
 
 def _red_turns(points: Points, share: np.ndarray, colours: np.ndarray, frame: int, limits: Limits) -> Points:
     assert points.low_colour is not None
     assert points.high_colour is not None
-    lower, higher = share < points.low, share > points.high
-    low, low_colour = points.low, points.low_colour
-    high, high_colour = points.high, points.high_colour
-    if lower.any():
-        low, low_colour = np.minimum(low, share), np.where(lower, colours, low_colour)
-    if higher.any():
-        high, high_colour = np.maximum(high, share), np.where(higher, colours, high_colour)
-    up = _hue_turns((points.turned == -1) & (share >= SATURATED), colours, low_colour, limits)
-    down = _hue_turns(points.turned == 1, colours, high_colour, limits)
-    turned = up | down
-    if not turned.any():
-        return Points(points.turned, low, high, points.rose, points.fell, low_colour, high_colour)
-    return Points(
-        np.where(up, 1, np.where(down, -1, points.turned)).astype(np.int8),
-        np.where(turned, share, low),
-        np.where(turned, share, high),
-        np.where(up, frame, points.rose),
-        np.where(down, frame, points.fell),
-        np.where(turned, colours, low_colour),
-        np.where(turned, colours, high_colour),
-    )
+    low, low_colour = np.minimum(points.low, share), points.low_colour.copy()
+    high, high_colour = np.maximum(points.high, share), points.high_colour.copy()
+    np.copyto(low_colour, colours, where=share < points.low)
+    np.copyto(high_colour, colours, where=share > points.high)
+    # a colour of a greater share is too near in hue to every saturated red
+    up = _hue_turns((share >= SATURATED) & (low < _NEAR_RED) & (points.turned == -1), colours, low_colour, limits)
+    down = _hue_turns((share < _NEAR_RED) & (points.turned == 1), colours, high_colour, limits)
+    followed = Points(points.turned, low, high, points.rose, points.fell, low_colour, high_colour)
+    return _turned(followed, up, down, share, frame, colours)
+
+
+def _turned(
+    points: Points, up: np.ndarray, down: np.ndarray, value: np.ndarray, frame: int, colours: np.ndarray | None = None
+) -> Points:
+    """Return points after those of `up` and `down`, bool [points], turned; their search for the next extreme starts again.
+
+    The arrays of extremes are changed in place. Few points turn at once, so indices are several times as fast as masks.
+    """
+    rising, falling = np.flatnonzero(up), np.flatnonzero(down)
+    if not (len(rising) or len(falling)):
+        return points
+    turned, rose, fell = points.turned.copy(), points.rose.copy(), points.fell.copy()
+    turned[rising], rose[rising] = 1, frame
+    turned[falling], fell[falling] = -1, frame
+    for which in (rising, falling):
+        points.low[which] = points.high[which] = value[which]
+        if colours is not None and points.low_colour is not None and points.high_colour is not None:
+            points.low_colour[:, which] = points.high_colour[:, which] = colours[:, which]
+    return replace(points, turned=turned, rose=rose, fell=fell)
 
 
 def _hue_turns(points: np.ndarray, colours: np.ndarray, before: np.ndarray, limits: Limits) -> np.ndarray:
@@ -319,17 +325,16 @@ def _hue_turns(points: np.ndarray, colours: np.ndarray, before: np.ndarray, limi
     chosen = np.flatnonzero(points)
     if len(chosen):
         (u, v), (other_u, other_v) = _hue(colours[:, chosen]), _hue(before[:, chosen])
-        points[chosen] = np.hypot(u - other_u, v - other_v) > limits.hue
+        # a third of the time of numpy's hypot
+        points[chosen] = (u - other_u) ** 2 + (v - other_v) ** 2 > limits.hue**2
     return points
 
 
 def _next_events(before: FlashEvents, points: Points, frame: int, fps: Fraction, limits: Limits) -> FlashEvents:
-    # whole numbers, since comparing with others converts all of them
-    recent = math.floor(frame - CONCURRENT * fps)
     # a frame exactly a second later is no longer within the second
-    second = math.floor(frame - SECOND * fps)
-    events = tuple(event for event in before.events if event[0] > second)
-    rising, falling = points.rose > recent, points.fell > recent
+    window, second = _in_frames(fps)
+    events = tuple(event for event in before.events if event[0] > frame - second)
+    rising, falling = points.rose > frame - window, points.fell > frame - window
     up, down = (np.count_nonzero(which) / len(which) for which in (rising, falling))
     if max(up, down) <= limits.area:
         return FlashEvents(points, events)
@@ -340,6 +345,12 @@ def _next_events(before: FlashEvents, points: Points, frame: int, fps: Fraction,
         points = replace(points, fell=np.where(falling, _NEVER, points.fell))
     direction = int(up > limits.area) - int(down > limits.area)
     return FlashEvents(points, (*events, (frame, direction)), max(up, down))
+
+
+@cache
+def _in_frames(fps: Fraction) -> tuple[int, int]:
+    """Return a tenth of a second and a second in whole frames, since comparing arrays with fractions converts them."""
+    return math.ceil(CONCURRENT * fps), math.ceil(SECOND * fps)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from reactive.diffusion.grounds import Grounds, load_grounds
@@ -119,3 +120,32 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     with pytest.raises(MediaError, match=r"gone\.png"):
         load_grounds(a_timeline(grounds=("one.png", "gone.png")), (), (), [folder], imagined=IMAGINED, size=SIZE)
     assert load_grounds(a_timeline(ground=-1), (), (), [], imagined=IMAGINED, size=SIZE) is None
+
+
+def test_a_photograph_read_ahead_is_the_one_that_is_shown(grounds: Grounds, folder: Path) -> None:
+    black = torch.zeros(1, 3, IMAGINED[1], IMAGINED[0], dtype=torch.uint8)
+    later = np.array([16])
+    plain = next(iter(grounds.beneath(later, black)))[1]
+    other = load_grounds(a_timeline(), (), (), [folder], imagined=IMAGINED, size=SIZE)
+    assert other is not None
+    # the first photograph is expected, and another place is shown; then the rest
+    other.read_ahead(0)
+    assert torch.equal(next(iter(other.beneath(later, black)))[1], plain)
+    shown = [next(iter(other.beneath(np.array([frame]), black)))[1] for frame in (8, 12)]
+    fresh = [next(iter(grounds.beneath(np.array([frame]), black)))[1] for frame in (8, 12)]
+    assert all(torch.equal(one, two) for one, two in zip(shown, fresh, strict=True))
+    other.close()
+
+
+def test_a_photograph_that_is_gone_is_reported_where_it_is_shown(folder: Path, tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    found = load_grounds(a_timeline(), (), (), [tmp_path], imagined=IMAGINED, size=SIZE)
+    assert found is not None
+    (tmp_path / "two.png").unlink()
+    black = torch.zeros(1, 3, IMAGINED[1], IMAGINED[0], dtype=torch.uint8)
+    found.read_ahead(16)
+    next(iter(found.beneath(np.array([8]), black)))
+    with pytest.raises(MediaError, match=r"two\.png"):
+        next(iter(found.beneath(np.array([16]), black)))
+    found.close()

@@ -8,8 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from reactive.score import flash
 from reactive.score.flash import GRID, WHITE, Limits, count_flashes, first_state, next_state
-from reactive.score.limit import Limiter, mixed
+from reactive.score.limit import STRICT_LIMITS, Limiter, mixed
 
 FPS = Fraction(24)
 GREY = (128, 128, 128)
@@ -159,3 +160,17 @@ def test_a_limited_change_is_complete_after_a_second() -> None:
     pictures += [np.full_like(pictures[0], 200)] * 48
     shown, _ = limited(pictures)
     assert np.array_equal(shown[-1], pictures[-1])
+
+
+def test_colours_that_need_no_comparison_are_near_every_saturated_red() -> None:
+    steps = np.arange(0, 256, 3)
+    green, blue = (each.reshape(-1) for each in np.meshgrid(steps, steps))
+    bright = np.stack([np.full_like(green, 255), green, blue]).astype(np.uint8)
+    # dark colours too, which the added white pulls towards grey
+    colours = np.concatenate([bright, bright // 2, bright // 4, bright // 10], 1)
+    _, share = flash._light_and_share(colours)
+    hues = np.stack(flash._hue(colours))
+    reds, near = hues[:, share >= flash.SATURATED], hues[:, share >= flash._NEAR_RED]
+    farthest = max(np.hypot(*(reds - one[:, None])).max() for one in near.T)
+    assert farthest < STRICT_LIMITS.hue
+    assert near.shape[1] > reds.shape[1] > 1000

@@ -180,6 +180,8 @@ class SegmentRenderer:
         try:
             if graded:
                 self._opened.enter_context(beside("colours", lambda ended: prepare_colours()))
+            if imaginer.grounds is not None and wanted:
+                imaginer.grounds.read_ahead(wanted[0])
             # lanes first: each has an encoder open, so too little memory shows at once, not after an hour
             by_first = {run.tasks[0][1].segment.start: run for run in runs}
             ranges = [self._feedback_range(run, writer) for run in runs]
