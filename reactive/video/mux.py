@@ -174,7 +174,8 @@ def _video_packets(pieces: Sequence[tuple[Path, int]], stream: Any, fps: Fractio
     shift = 0
     for path, frames in pieces:
         # opening a stream decodes its first pictures to learn what none of these packets needs: ten times as long
-        with av.open(file_url(path), stream_options=[{"skip_frame": "all"}]) as piece  # type: ignore[list-item]:
+        unread: Any = [{"skip_frame": "all"}]
+        with av.open(file_url(path), stream_options=unread) as piece:
             found = [packet for packet in piece.demux(piece.streams.video[0]) if packet.size]
             if len(found) != frames:
                 raise OutputError(f"holds {len(found)} frames, not {frames}", where=str(path), remedy="render it again")
