@@ -30,7 +30,7 @@ from reactive.diffusion.motion.lens import lens_maps
 from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile, ground_files, load_ground
 from reactive.sources.video import VideoSource
-from reactive.timeline.clock import frame_time
+from reactive.timeline.clock import frame_time, nearest_frame
 from reactive.timeline.timeline import Timeline
 
 # photographs that are kept ready: those of a join, and of a batch that spans several shots
@@ -38,7 +38,7 @@ _KEPT = 8
 # how much larger than the clip a film's pictures are read: each is shown once
 _FILM_ROOM = 1.25
 # seconds ahead of a picture in which photographs are read beside the model's work
-_AHEAD = 4
+_AHEAD = 4.0
 _STILL = np.eye(3)
 
 
@@ -113,7 +113,7 @@ class Grounds:
 
         Reading and preparing one takes some 0.3 s, in which the model's threads would wait.
         """
-        shown = slice(frame, frame + math.ceil(_AHEAD * self.fps))
+        shown = slice(frame, frame + nearest_frame(_AHEAD, self.fps))
         numbers = self.columns["ground"][shown][self.columns["detail"][shown] > 0]
         for number in dict.fromkeys(numbers.tolist()):
             file = self.files[number] if number >= 0 else None
