@@ -7,8 +7,8 @@ first frame is k is a change at k. The song's onsets come from the clip's own so
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
