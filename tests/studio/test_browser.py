@@ -462,7 +462,7 @@ def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_pa
         until(lambda: abs(in_frame("return reactive.clock.time") - settled) < 0.01)
         # the picture and what is edited are seen together
         boxes = [driver.find_element("id", name).rect for name in ("player-frame", "shot-prompt")]
-        assert all(0 <= box["y"] and box["y"] + box["height"] <= 900 for box in boxes), boxes
+        assert all(box["y"] >= 0 and box["y"] + box["height"] <= 900 for box in boxes), boxes
         in_frame("document.getElementById('play').click()")
         until(lambda: in_frame("return reactive.clock.time") > settled + 0.3)
         until(lambda: driver.execute_script("return studio.timeline.now") > settled + 0.3)
