@@ -165,6 +165,8 @@ def _shot(now: Shot, decided: Decided) -> dict[str, Any]:
     return {
         "name": now.name,
         "start": round(float(frame_time(now.start, fps)), 4),
+        # until then the one before it is blended out
+        "settled": round(float(frame_time(min(now.settle, now.stop - 1), fps)), 4),
         "end": round(float(frame_time(now.stop, fps)), 4),
         "prompts": list(now.prompts),
         "seed": now.seed,

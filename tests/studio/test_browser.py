@@ -414,6 +414,8 @@ def test_names_of_a_strangers_project_stay_text_in_every_list(
 
 
 def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_path: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
     with studio(project) as (url, _), browsing(tmp_path / "profile", size=(1280, 900)) as driver:
         driver.get(url)
         until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
@@ -432,12 +434,56 @@ def test_the_preview_plays_within_the_page(project: Path, beat_wav: Path, tmp_pa
         driver.switch_to.frame("player-frame")
         until(lambda: driver.execute_script("return Boolean(window.reactive) && reactive.pictures.drawn > 0"))
         assert driver.find_element("id", "control-macro.intensity").get_property("value") == "0.2"
-        driver.find_element("id", "play").click()
-        until(lambda: driver.execute_script("return reactive.clock.time") > 0.3)
+        # the words below the picture are not in the clip, and say so
+        assert "not in the clip" in driver.execute_script(
+            "return getComputedStyle(document.getElementById('caption'), '::before').content"
+        )
         driver.switch_to.default_content()
+        in_frame = lambda script: in_the_preview(driver, script)  # noqa: E731
+        # one playhead: a shot that is chosen is shown, and so is a place that is clicked
+        until(lambda: driver.execute_script("return studio.player.holds"))
+        driver.execute_script("studio.timeline.choose(1)")
+        start, settled = driver.execute_script(
+            "const {start, settled} = studio.lanes.shots[1]; return [start, settled]"
+        )
+        assert start <= settled
+        until(lambda: abs(in_frame("return reactive.clock.time") - settled) < 0.01)
+        assert abs(driver.execute_script("return studio.timeline.now") - settled) < 0.01
+        driver.execute_script("studio.timeline.move(0, studio.timeline.duration)")
+        lanes = driver.find_element("id", "lanes")
+        script = "const r = arguments[0].getBoundingClientRect(); return [Math.round(r.width / 4), Math.round(40 - r.height / 2)]"
+        across, down = driver.execute_script(script, lanes)
+        ActionChains(driver).move_to_element_with_offset(lanes, across, down).click().perform()
+        wanted = driver.execute_script("return studio.timeline.duration") * 0.75
+        until(lambda: abs(in_frame("return reactive.clock.time") - wanted) < 0.2)
+        assert driver.execute_script("return studio.timeline.chosen") == 1
+        # a change goes back to its shot
+        driver.find_element("id", "shot-roll").click()
+        until(lambda: abs(in_frame("return reactive.clock.time") - settled) < 0.01)
+        # the picture and what is edited are seen together
+        boxes = [driver.find_element("id", name).rect for name in ("player-frame", "shot-prompt")]
+        assert all(box["y"] >= 0 and box["y"] + box["height"] <= 900 for box in boxes), boxes
+        in_frame("document.getElementById('play').click()")
+        until(lambda: in_frame("return reactive.clock.time") > settled + 0.3)
+        until(lambda: driver.execute_script("return studio.timeline.now") > settled + 0.3)
+        # another step is heard without pictures, from the same place on
+        driver.find_element("id", "tab-start").click()
+        until(lambda: in_frame("return reactive.audio.paused"))
+        assert driver.execute_script("return studio.listening.time") > settled + 0.3
+        driver.find_element("id", "tab-timeline").click()
         driver.find_element("id", "player-close").click()
+        assert driver.execute_script("return studio.timeline.now") > settled + 0.3
         assert not driver.find_element("id", "player").is_displayed()
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def in_the_preview(driver: Any, script: str) -> Any:
+    """Run a script in the page that the studio shows in its frame."""
+    driver.switch_to.frame("player-frame")
+    try:
+        return driver.execute_script(script)
+    finally:
+        driver.switch_to.default_content()
 
 
 def render_processes(project: Path) -> list[int]:

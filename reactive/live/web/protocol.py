@@ -254,6 +254,8 @@ class Hello(ServerMessage):
     controls: dict[str, Control]
     song: int
     keys: dict[str, str]
+    # the port of the page that may show this one in a frame, and share its playhead
+    framed_by: int | None
 
 
 class LiveHello(ServerMessage):

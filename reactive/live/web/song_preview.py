@@ -75,7 +75,8 @@ class SongPreview:
 
     def hello(self) -> dict[str, Any]:
         """Return the first message for a page."""
-        return {**self.session.hello(), "song": self.playlist.begun, "keys": dict(self.server.key_map)}
+        own = {"song": self.playlist.begun, "keys": dict(self.server.key_map), "framed_by": self.server.gate.framed_by}
+        return {**self.session.hello(), **own}
 
     def state(self) -> dict[str, Any]:
         """Return the state for a page."""

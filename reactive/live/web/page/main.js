@@ -2,6 +2,7 @@
 
 import {Clock} from "./clock.js";
 import {Connection} from "./connection.js";
+import {Framed} from "./framed.js";
 import {GridBar} from "./gridbar.js";
 import {Keep} from "./keep.js";
 import {Keys} from "./keys.js";
@@ -16,7 +17,7 @@ import {Songs} from "./songs.js";
 import {Watchdog} from "./watchdog.js";
 
 const byId = (id) => document.getElementById(id);
-const CREDIT = 72, CREDIT_PAUSED = 28, TELL_MS = 100;
+const CREDIT = 72, CREDIT_PAUSED = 28, TELL_MS = 100, CHANGE_MS = 10000;
 
 const audio = byId("audio"), clock = new Clock(audio);
 const connection = new Connection("page");
@@ -36,6 +37,12 @@ const quantise = new Quantise(act);
 // after a new connection this page's own loop counts until the server knows it
 let greeted = false, keys = null;
 const marks = new Marks(act, send);
+// in the studio, a change of a shot is seen from its beginning once it has arrived
+let changed = null;
+const framed = new Framed({
+  seek: (time, changes) => { changed = changes ? {time, until: performance.now() + CHANGE_MS} : null; aloud(); jumpTo(time); },
+  toggle: () => toggle(), pause: () => audio.pause(),
+});
 const midi = new Midi((text, good) => say(text, good), showMidi);
 // an output window on this machine gets the clock directly
 const nearby = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("reactive");
@@ -81,6 +88,7 @@ connection.on("hello", (message) => {
   pictures.resize(message.size);
   pictures.restart();
   panel.hello(message);
+  framed.allow(message.framed_by);
   keys.set(message.keys, byId("keys"));
   if (song !== message.song) {
     const first = song === null;
@@ -127,7 +135,9 @@ connection.on("state", async (state) => {
   if (!state.problem && problem && byId("notice-text").textContent === problem) byId("notice").hidden = true;
   problem = state.problem?.text ?? null;
   if (state.revision !== revision) {
+    const first = revision < 0;
     revision = state.revision;
+    if (changed && !first && performance.now() < changed.until) { jumpTo(changed.time); changed = null; }
     const answer = await fetch("/lanes").catch(() => null);
     if (answer?.ok) { lanes.set(await answer.json(), fpsOf(facts)); quantise.press(lanes.data.song.bars); lanes.draw(visible(), true); }
   }
@@ -198,7 +208,7 @@ connection.on("status", (status) => {
   showBehind(status);
 });
 connection.on("error", ({text}) => { panel.settled(); keep.open ? keep.fail(text) : say(text); });
-connection.on("reloaded", () => say("The preset was reloaded.", true));
+connection.on("reloaded", () => { if (!framed.within) say("The preset was reloaded.", true); });
 connection.on("keep?", (plan) => keep.ask(plan));
 connection.on("kept", ({path}) => { keep.close(); say(`Saved in ${path}. The song begins with it now.`, true); });
 connection.on("saved", ({path}) => say(`Saved as ${path}. Render it with: reactive run SONG --take ${path.split(/[\\/]/).pop()}`, true));
@@ -313,9 +323,11 @@ byId("take-over").onclick = () => connection.send({t: "take over"});
 const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : byId("stage").requestFullscreen().catch(() => null));
 const openOutput = () => window.open("/page/output.html", "reactive-output", "width=960,height=540");
 byId("full").onclick = fullScreen;
-document.body.classList.toggle("framed", window.parent !== window);
+document.body.classList.toggle("framed", framed.within);
 byId("all-controls").onclick = () => {
-  byId("all-controls").setAttribute("aria-pressed", document.body.classList.toggle("all"));
+  const all = document.body.classList.toggle("all");
+  byId("all-controls").setAttribute("aria-pressed", all);
+  framed.send({say: "controls", all});
   lanes.fit();
 };
 byId("output").onclick = openOutput;
@@ -377,6 +389,7 @@ let drawnLanes = 0;
 function tick(now) {
   requestAnimationFrame(tick);
   const time = visible(), playing = holder ? !audio.paused : viewed.playing;
+  if (facts) framed.tell(time, playing, holder);
   if (pictures.draw(time)) {
     byId("waiting").hidden = true;
     if (holder && playing && !audio.seeking) pictures.measured(time, period);

@@ -3,7 +3,7 @@
 // Of each message, one or more forms; of each field, the kinds of value that it may have, "?" if it may be left out.
 export const FROM_SERVER = {
   "hello": [
-    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"], "keys": ["object"]},
+    {"title": ["string"], "duration": ["number"], "fps": ["array"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "song": ["number"], "keys": ["object"], "framed_by": ["number", "null"]},
     {"live": ["boolean"], "title": ["string"], "size": ["array"], "imagined": ["array"], "model": ["string"], "steps": ["number"], "draft": ["boolean"], "controls": ["object"], "presets": ["array"], "keys": ["object"]},
   ],
   "state": [

@@ -13,6 +13,9 @@ export class Listening {
     this.song = null;
     this.listeners = [];
     this.clicked = -1;
+    // the player of pictures whose playhead is this one, and where it is
+    this.leader = null;
+    this.place = 0;
     for (const id of ["play", "t-play"]) byId(id).onclick = () => this.toggle();
     for (const kind of ["play", "pause", "ended"]) this.audio.addEventListener(kind, () => this.show());
     this.audio.addEventListener("seeked", () => { this.clicked = this.time; this.draw(); });
@@ -30,7 +33,23 @@ export class Listening {
   }
 
   get time() {
-    return this.audio.currentTime;
+    return this.leader ? this.place : this.audio.currentTime;
+  }
+
+  // Pictures play the song from now on, or no longer; the playhead stays where it is.
+  lead(leader) {
+    if (leader === this.leader) return;
+    const {time} = this;
+    if (leader && !this.audio.paused) this.audio.pause();
+    this.place = time;
+    this.leader = leader;
+    if (!leader && this.song) this.seek(time);
+  }
+
+  follow(time) {
+    if (!this.leader) return;
+    this.place = time;
+    this.tick();
   }
 
   set(song) {
@@ -42,14 +61,17 @@ export class Listening {
     this.draw();
   }
 
-  seek(time) {
+  // `changes`: something was just changed there.
+  seek(time, changes = false) {
     if (!this.song) return;
-    this.audio.currentTime = Math.min(Math.max(time, 0), this.song.duration - 0.01);
+    const there = Math.min(Math.max(time, 0), this.song.duration - 0.01);
+    if (this.leader) { this.place = there; this.leader.seek(there, changes); } else this.audio.currentTime = there;
     this.tick();
   }
 
   toggle() {
     if (!this.song) return;
+    if (this.leader) { this.leader.toggle(); return; }
     if (!this.audio.paused) { this.audio.pause(); return; }
     this.sound ??= new AudioContext();
     this.sound.resume();

@@ -5,10 +5,12 @@ import {clock} from "./studio-api.js";
 const byId = (id) => document.getElementById(id);
 
 export class ShotCard {
-  // `part` names the part of the song at a time.
-  constructor(act, part) {
+  // `part` names the part of the song at a time; `seen` is told of a shot whose change has been made.
+  constructor(act, part, seen) {
     this.act = act;
     this.part = part;
+    this.seen = seen;
+    this.changing = false;
     this.shot = null;
     this.photos = [];
     const prompt = byId("shot-prompt");
@@ -32,8 +34,10 @@ export class ShotCard {
     };
   }
 
-  change(data) {
-    if (this.shot) this.act("shot", {names: [this.shot.name], ...data});
+  async change(data) {
+    if (!this.shot) return;
+    this.changing = true;
+    if (!await this.act("shot", {names: [this.shot.name], ...data})) this.changing = false;
   }
 
   apply() {
@@ -90,6 +94,8 @@ export class ShotCard {
 
   update(lanes, state, number) {
     const shot = lanes.shots?.[number];
-    if (shot) this.show(shot); else this.show(null);
+    this.show(shot ?? null);
+    if (this.changing && shot && lanes.revision > this.revision) { this.changing = false; this.seen(shot); }
+    this.revision = lanes.revision;
   }
 }

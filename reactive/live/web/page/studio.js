@@ -39,7 +39,8 @@ function go(step, focus = false) {
   if (focus) byId(`tab-${step}`).focus();
   if (step === "choose") showPresets();
   if (step === "feed") showLibrary();
-  if (step === "timeline") timeline.fit();
+  player.onStage(step === "timeline");
+  if (step === "timeline") { timeline.fit(); timeline.play(listening.time); }
   if (step === "render") renderPage.open();
   document.querySelector("main").scrollTop = 0;
   showOnward();
@@ -274,8 +275,10 @@ async function showLibrary() {
 }
 
 // -- timeline ---------------------------------------------------------------------------------------------------------
-const card = new ShotCard(act, (time) => studio.lanes?.song.sections.findLast(({start}) => start <= time + 0.05)?.name ?? "");
-const timeline = new Timeline(byId("lanes"), {select: (shot) => card.show(shot), seek: (time) => listening.seek(time)});
+const card = new ShotCard(act, (time) => studio.lanes?.song.sections.findLast(({start}) => start <= time + 0.05)?.name ?? "", (shot) => showShot(shot, true));
+// A picture that stands still is that of the shot itself, no longer blended with the one before it.
+const showShot = (shot, changes = false) => listening.seek(listening.leader && !player.plays ? Math.max(shot.start, shot.settled) : shot.start, changes);
+const timeline = new Timeline(byId("lanes"), {select: (shot) => { card.show(shot); showShot(shot); }, seek: (time) => listening.seek(time)});
 byId("zoom-in").onclick = () => timeline.zoom(0.6);
 byId("zoom-out").onclick = () => timeline.zoom(1 / 0.6);
 byId("zoom-all").onclick = () => timeline.move(0, timeline.duration);
@@ -345,5 +348,5 @@ document.addEventListener("keydown", (event) => {
 // what is dropped beside a place to drop is not opened by the browser
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 listening.onTime((time) => { if (!byId("timeline").hidden) timeline.play(time); });
-window.studio = Object.assign(studio, {timeline, listening, go});
+window.studio = Object.assign(studio, {timeline, listening, player, go});
 connection.open();
