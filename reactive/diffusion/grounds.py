@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from reactive.diffusion.compose import (
     canvas_size,
     compose,
     compose_on_device,
+    exposed_twice,
+    exposed_twice_on_device,
     nearness,
     prepare_ground,
 )
@@ -31,6 +34,7 @@ from reactive.media.picture import BLACK
 from reactive.sources.ground import GroundFile, ground_files, load_ground
 from reactive.sources.video import VideoSource
 from reactive.timeline.clock import frame_time, nearest_frame
+from reactive.timeline.grounds import grounds_before
 from reactive.timeline.timeline import Timeline
 
 # photographs that are kept ready: those of a join, and of a batch that spans several shots
@@ -165,19 +169,27 @@ class Grounds:
         maps, moving = lens_maps(self.columns, numbers, self.imagined[0] / self.imagined[1])
         lenses = [lens if moves else _STILL for lens, moves in zip(maps, moving, strict=True)]
         # films are read in order; what is computed from them is parallel
-        given = [(self._ground(frame), self.terms(frame)) for frame in numbers.tolist()]
+        given = [(self._ground(frame), self._ground_before(frame), self.terms(frame)) for frame in numbers.tolist()]
+        shares = self.columns["ground_double"][numbers].tolist()
         if pictures.device.type != "cpu":
             # one by one: a picture's bits must not depend on its neighbours
-            return torch.stack(
-                [
-                    compose_on_device(ground, picture, terms, self.size, lens)
-                    for (ground, terms), picture, lens in zip(given, pictures, lenses, strict=True)
-                ]
-            )
+            made_there = []
+            for (ground, before, terms), picture, lens, share in zip(given, pictures, lenses, shares, strict=True):
+                one = compose_on_device(ground, picture, terms, self.size, lens)
+                if before is not None:
+                    other = compose_on_device(before, picture, terms, self.size, lens)
+                    one = exposed_twice_on_device(one, other, share)
+                made_there.append(one)
+            return torch.stack(made_there)
 
         def whole(place: int) -> np.ndarray:
-            ground, terms = given[place]
-            return compose(ground, pictures[place].permute(1, 2, 0).numpy(), terms, self.size, lenses[place])
+            ground, before, terms = given[place]
+            painting = pictures[place].permute(1, 2, 0).numpy()
+            one = compose(ground, painting, terms, self.size, lenses[place])
+            if before is None:
+                return one
+            other = compose(before, painting, terms, self.size, lenses[place])
+            return exposed_twice(one, other, shares[place])
 
         if self._threads is None:
             self._threads = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="compose")
@@ -196,6 +208,17 @@ class Grounds:
             y=float(columns["ground_y"][frame]),
             parallax=float(columns["ground_parallax"][frame]),
         )
+
+    def _ground_before(self, frame: int) -> Ground | None:
+        """Return the ground that a frame's double exposure shows too, as it was last seen; None if it is none."""
+        if self.columns["ground_double"][frame] <= 0:
+            return None
+        last = int(self._before[frame])
+        return self._ground(last) if last >= 0 else None
+
+    @cached_property
+    def _before(self) -> np.ndarray:
+        return grounds_before(self.columns)
 
     def _ground(self, frame: int) -> Ground:
         """Return a frame's prepared ground."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reactive.timeline.edges import shot_edges
+from reactive.timeline.grounds import grounds_before
 from reactive.timeline.timeline import FEEDBACK, Timeline
 
 MAX_BYTES = 96 * 2**20
@@ -113,6 +114,11 @@ def _palettes(timeline: Timeline, column: str) -> np.ndarray:
 
 
 def _ground_names(timeline: Timeline) -> np.ndarray:
-    """Return the name of each frame's ground, object [frames]; empty for none."""
-    names = [*timeline.photos, *timeline.videos, *timeline.grounds, ""]
-    return np.asarray(np.array(names, object)[timeline.columns["ground"]])
+    """Return the name of each frame's ground, object [frames], with the ones before of double exposures; empty for none."""
+    names = np.array([*timeline.photos, *timeline.videos, *timeline.grounds, ""], object)
+    ground, double = timeline.columns["ground"], timeline.columns["ground_double"] > 0
+    found = names[ground]
+    if double.any():
+        last = grounds_before(timeline.columns)
+        found[double] += "\n" + np.where(last < 0, "", names[ground[last]])[double]
+    return np.asarray(found)

@@ -38,6 +38,7 @@ LIMITS: dict[str, Range] = {
     "ground.push": (-1.0, 1.0),
     "ground.drift": (-1.0, 1.0),
     "ground.parallax": (-1.0, 1.0),
+    "ground.double": (0.0, 1.0),
     "style_picture.weight": (0.0, 2.0),
     "control.weight": (0.0, 2.0),
     "lora.strength": (-4.0, 4.0),

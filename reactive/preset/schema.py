@@ -174,6 +174,9 @@ class Ground(Strict):
         description="how much further than the middle the lower edge is shifted, as what is near; -1 to 1. A photograph with a depth"
         " map moves in depth: near parts 0.25 and this much further than the middle, -0.25 not at all",
     )
+    double: Expression = Field(
+        "0", description="double exposure: how much of the picture's light comes from the ground before, 0 to 1"
+    )
 
 
 class Film(Strict):

@@ -39,8 +39,9 @@ from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import COLOURS, CURVES, INTEGERS, OPTIONAL, STEEPEST, Timeline
 
 # version 2 has videos, joins, depth and the palette of feedback, 3 has grounds, 4 has noise that turns from one seed to another, 5 has
-# reference pictures, 6 LoRAs of changing strength, 7 pictures whose shapes are kept; the earliest possible version is written
-VERSIONS = (1, 2, 3, 4, 5, 6, 7)
+# reference pictures, 6 LoRAs of changing strength, 7 pictures whose shapes are kept, 8 double exposures; the earliest possible
+# version is written
+VERSIONS = (1, 2, 3, 4, 5, 6, 7, 8)
 MAX_BYTES = 500_000_000
 MAX_PROMPTS = 100_000
 MAX_FRAMES = 24 * 3600 * 240
@@ -91,8 +92,14 @@ def timeline_to_text(timeline: Timeline) -> str:
         version = VERSIONS[3]
     if timeline.styles:
         version = VERSIONS[4]
+    if timeline.loras:
+        version = VERSIONS[5]
+    if timeline.controls:
+        version = VERSIONS[6]
+    if "ground_double" not in left_out:
+        version = VERSIONS[7]
     head = {
-        "version": VERSIONS[6] if timeline.controls else VERSIONS[5] if timeline.loras else version,
+        "version": version,
         "song_sha256": timeline.song_sha256,
         **({"file_sha256": timeline.file_sha256} if timeline.file_sha256 else {}),
         "samples": timeline.samples,
@@ -193,7 +200,7 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
         raise TimelineError(str(problem), where=where, remedy="mend it, or write it anew") from None
     if not isinstance(data, dict) or data.get("version") not in VERSIONS:
         raise TimelineError(
-            "is not a timeline of version 1 to 6",
+            f"is not a timeline of version 1 to {VERSIONS[-1]}",
             where=where,
             remedy="write one with `reactive timeline SONG -o FILE`",
         )

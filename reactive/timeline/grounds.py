@@ -1,7 +1,8 @@
 """Place grounds: which photograph or film is beneath each frame, how it is shown, and how one changes to the next.
 
 A ground changes on a hard cut at once. Everywhere else its detail falls to 0, it changes
-unseen behind the painting, and the new one's detail rises. So two photographs are never seen at once.
+unseen behind the painting, and the new one's detail rises. So two photographs are never seen at once, unless a preset wants
+a double exposure (`double`): then the ground before shows through.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SHOWN = {
     "ground_x": ("x", 0.0),
     "ground_y": ("y", 0.0),
     "ground_parallax": ("parallax", 0.0),
+    "ground_double": ("double", 0.0),
 }
 # keys that are summed up while a ground stays
 MOVES = {"ground_push": "push", "ground_drift": "drift"}
@@ -117,6 +119,27 @@ def place_grounds(
     # a source changes at the moment at which nothing of it is kept
     made["strength"] = np.where(hidden < 1, 1 - (1 - columns["strength"]) * hidden, columns["strength"])
     return made
+
+
+def grounds_before(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for each frame the last frame before it that showed another ground, int64 [frames]; -1 where none did.
+
+    A double exposure shows that ground too, as it was last seen.
+    """
+    ground = columns["ground"]
+    found = np.full(len(ground), -1, np.int64)
+    edges = [0, *(np.flatnonzero(np.diff(ground)) + 1).tolist(), len(ground)]
+    # the two grounds that were shown last, the newest first, and their last frames
+    recent: list[tuple[int, int]] = []
+    for start, stop in zip(edges, edges[1:], strict=False):
+        shown = int(ground[start])
+        if shown < 0:
+            continue
+        recent = [one for one in recent if one[0] != shown][:1]
+        if recent:
+            found[start:stop] = recent[0][1]
+        recent.insert(0, (shown, stop - 1))
+    return found
 
 
 class Turns:

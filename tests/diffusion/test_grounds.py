@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from reactive.diffusion.compose import exposed_twice, exposed_twice_on_device
 from reactive.diffusion.grounds import Grounds, load_grounds
 from reactive.diffusion.imaginer import Imaginer
 from reactive.diffusion.models.load import Model, load_model
@@ -149,3 +150,31 @@ def test_a_photograph_that_is_gone_is_reported_where_it_is_shown(folder: Path, t
     with pytest.raises(MediaError, match=r"two\.png"):
         next(iter(found.beneath(np.array([16]), black)))
     found.close()
+
+
+def test_a_double_exposure_mixes_the_light_of_two_grounds(model: Model, folder: Path) -> None:
+    columns = {"ground": np.repeat([0, 1, 1, 0, 1], 4), "detail": 1.0, "ground_light": 0.0, "source": NO_SOURCE}
+
+    def shown(double: float) -> list[np.ndarray]:
+        timeline = a_timeline(**columns, ground_double=double)
+        grounds = load_grounds(timeline, (), (), [folder], imagined=IMAGINED, size=SIZE)
+        assert grounds is not None
+        frames = made(model, timeline, grounds)
+        grounds.close()
+        return frames
+
+    plain, both, other = shown(0.0), shown(0.5), shown(1.0)
+    # the first ground has none before it
+    assert np.array_equal(plain[0], both[0])
+    # afterwards all of the light can be the other's
+    assert np.array_equal(other[4], plain[0])
+    assert np.array_equal(other[12], plain[4])
+    wanted = np.sqrt((plain[0].astype(float) ** 2 + plain[4].astype(float) ** 2) / 2)
+    assert np.abs(both[4] - wanted).max() <= 1
+
+
+def test_a_double_exposure_is_the_same_where_a_device_makes_it() -> None:
+    rng = np.random.default_rng(3)
+    first, second = (rng.integers(0, 256, (40, 60, 3), np.uint8) for _ in range(2))
+    there = exposed_twice_on_device(*(torch.from_numpy(one).permute(2, 0, 1) for one in (first, second)), 0.3)
+    assert np.abs(exposed_twice(first, second, 0.3).astype(int) - there.permute(1, 2, 0).numpy()).max() <= 1

@@ -12,7 +12,7 @@ from reactive import build_timeline
 from reactive.errors import PresetError
 from reactive.preset.schema import check_preset
 from reactive.timeline.file import load_timeline, save_timeline
-from reactive.timeline.grounds import APART, CLOSEST, NONE, SHOWN
+from reactive.timeline.grounds import APART, CLOSEST, NONE, SHOWN, grounds_before
 from reactive.timeline.perform import Change, Stage
 from reactive.timeline.timeline import OPTIONAL, Timeline
 
@@ -189,3 +189,20 @@ def test_live_changes_keep_grounds_by_name(beat_analysis: Any) -> None:
 def test_a_ground_must_be_a_plain_name(name: str) -> None:
     with pytest.raises(PresetError, match="ground"):
         preset(ground={"show": [name]})
+
+
+def test_the_ground_before_is_the_last_other_one_that_was_shown() -> None:
+    columns = {"ground": np.array([NONE, 0, 0, 1, 1, NONE, 1, 0, 2])}
+    assert grounds_before(columns).tolist() == [-1, -1, -1, 2, 2, -1, 2, 6, 7]
+
+
+def test_a_double_exposure_is_kept_by_the_timelines_file(beat_analysis: Any, tmp_path: Any) -> None:
+    ground = {"show": ["library:lava", "library:comet"], "double": "0.4"}
+    plain, double = (timeline(beat_analysis, preset(ground=table)) for table in (ground | {"double": "0"}, ground))
+    for made, version in ((plain, 3), (double, 8)):
+        save_timeline(made, tmp_path / "made.json")
+        assert f'"version": {version}' in (tmp_path / "made.json").read_text()
+        assert np.allclose(
+            load_timeline(tmp_path / "made.json").columns["ground_double"], made.columns["ground_double"]
+        )
+    assert double.columns["ground_double"].max() == pytest.approx(0.4)

@@ -34,6 +34,7 @@ from reactive.render.spec import RenderSpec
 from reactive.render.store.code_hash import code_hash
 from reactive.timeline.control_pictures import CONTROLS
 from reactive.timeline.edges import shot_around
+from reactive.timeline.grounds import grounds_before
 from reactive.timeline.loras import LORAS
 from reactive.timeline.styles import STYLES
 from reactive.timeline.timeline import OPTIONAL, Timeline, in_use
@@ -290,6 +291,13 @@ def _content(
         opening = next_shot(columns, begin)
         first = min(opening, timeline.frames - 1)
         parts.append([*_content_at(columns, first, prompts, sources), *_steered(timeline, first, first + 1, steering)])
+    doubled = begin + np.flatnonzero(columns["ground_double"][begin:end])
+    if len(doubled):
+        # what a double exposure shows of the ground before, which may be a film's last picture
+        last = np.unique(grounds_before(columns)[doubled])
+        last = last[last >= 0]
+        shown = [sources.get(number, str(number)) for number in columns["ground"][last].tolist()]
+        parts.append(["double", list(zip(shown, last.tolist(), columns["film_time"][last].tolist(), strict=True))])
     parts += _steered(timeline, begin, end, steering)
     # a control sees the film that guides
     seen = any(columns[name][begin:end].any() for name in CONTROLS)
