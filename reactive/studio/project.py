@@ -112,6 +112,8 @@ class Project(BaseModel):
         Files, relative to the project; empty if there is none.
     preset
         The name of a preset, or its path within the project.
+    done
+        Steps of the page that a person has been through: ``choose`` if the preset was chosen, ``timeline`` if it was looked at.
     settings
         Settings of the clip.
     """
@@ -127,6 +129,7 @@ class Project(BaseModel):
     grid: RelativePath = ""
     shots: RelativePath = ""
     take: RelativePath = ""
+    done: tuple[Literal["choose", "timeline"], ...] = Field((), max_length=2)
     settings: ProjectSettings = ProjectSettings()
 
 

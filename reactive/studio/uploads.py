@@ -53,7 +53,7 @@ def kind_of(name: str, wanted: str) -> str:
             return kind
     shown = ", ".join(KINDS[kinds[0]].suffixes[:5]) if kinds[0] in KINDS else "nothing"
     word = " or ".join(KINDS[kind].word for kind in kinds if kind in KINDS) or "file"
-    raise ProjectError(f"is not a {word}", where=_shown(name), remedy=f"drop a file with a suffix such as {shown}")
+    raise ProjectError(f"is not a {word}", where=_shown(name), remedy=f"drop a file with an ending such as {shown}")
 
 
 def safe_name(name: str) -> str:

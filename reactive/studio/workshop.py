@@ -83,6 +83,7 @@ class Workshop:
         self._thumbs: dict[tuple[str, int, int], bytes] = {}
         self.known: Mapping[str, Callable[[dict[str, Any]], None]] = {
             "preset": self._preset,
+            "done": self._done,
             "settings": self._settings,
             "remove": self._remove,
             "caption": self._caption,
@@ -104,6 +105,7 @@ class Workshop:
             "folder": self.folder.name or str(self.folder),
             "song": project.song,
             "preset": project.preset,
+            "done": list(project.done),
             "photos": [
                 {"file": photo, "name": Path(photo).name, "caption": captions.get(Path(photo).name, "")}
                 for photo in project.photos
@@ -269,7 +271,8 @@ class Workshop:
 
             self.song = with_corrections(self.song, restored.corrections)
         # added files stay in the folder, so restored settings can refer to them
-        self.project = save_project(self.folder, restored.project, revision=self.project.revision)
+        kept = restored.project.model_copy(update={"done": self.project.done})
+        self.project = save_project(self.folder, kept, revision=self.project.revision)
         self._redecide()
 
     def _preset(self, data: dict[str, Any]) -> None:
@@ -284,7 +287,13 @@ class Workshop:
         settings = self.project.settings
         if name != self.project.preset:
             settings = settings.model_copy(update={"macros": {}})
-        self._save(preset=name, settings=settings)
+        self._save(preset=name, settings=settings, done=_with(self.project.done, "choose"))
+
+    def _done(self, data: dict[str, Any]) -> None:
+        """Note that a person has been through a step; it is no change that undo takes back."""
+        changed = changed_project(self.project, done=_with(self.project.done, _text(data, "step", 20)))
+        if changed.done != self.project.done:
+            self.project = save_project(self.folder, changed, revision=self.project.revision)
 
     def _settings(self, data: dict[str, Any]) -> None:
         settings = data["settings"]
@@ -638,6 +647,10 @@ def _own_folder(folder: Path) -> Path:
     if place.is_symlink():
         raise ProjectError("is a symbolic link", where=".studio", remedy="remove it")
     return place
+
+
+def _with(steps: tuple[str, ...], step: str) -> tuple[str, ...]:
+    return tuple(sorted({*steps, step}))
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int) -> str:

@@ -133,6 +133,10 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         downloads(driver, tmp_path / "down")
         driver.get(url)
         until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
+        # the tiles of the first step are no decoration: one that is pressed is the clip's look
+        click('#glimpses [data-preset="drift"]')
+        until(lambda: driver.find_elements("css selector", '#glimpses [data-preset="drift"][aria-pressed="true"]'))
+        assert open_project(project).preset == "drift"
         driver.execute_script(COUNT)
         driver.find_element("id", "song-file").send_keys(str(beat_wav))
         until(lambda: driver.execute_script(READY))
@@ -171,6 +175,11 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         click('.renders a[href$="/clip?download"]')
         clip = until(lambda: list((tmp_path / "down").glob("*.mp4")))[0]
         assert driver.execute_script("return window.presses") <= 12
+        # what was done stays done in a page that is loaded anew
+        driver.get(url.split("#")[0])
+        until(lambda: driver.execute_script(READY))
+        for name in ("start", "choose", "feed", "timeline", "render"):
+            until(lambda name=name: "done" in driver.find_element("id", f"tab-{name}").get_attribute("class"))
         assert_no_messages_or_foreign_requests(driver, url)
     frames = list(rgb_frames(clip))
     assert len(frames) == 240
@@ -227,6 +236,7 @@ def test_by_keyboard_only(project: Path, photos: list[Path], beat_wav: Path, tmp
         driver.get(url)
         until(lambda: driver.execute_script("return Boolean(window.studio && studio.state)"))
         driver.execute_script(COUNT)
+        until(lambda: len(driver.find_elements("css selector", "#glimpses button")) == 6)
         keyboard.walk()
         keyboard.tab_to("#song-file")
         # Enter opens the system's own window to choose a file
@@ -311,6 +321,9 @@ def test_every_step_fits_a_phone(project: Path, photos: list[Path], beat_wav: Pa
                 "return [document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]"
             )
             assert max(wide) <= 390, (name, wide)
+            # an error of one step is not carried to the next
+            assert not driver.find_element("id", "notice").is_displayed()
+            driver.execute_script("document.getElementById('notice').hidden = false")
             for tab in driver.find_elements("css selector", ".steps button"):
                 assert tab.rect["x"] >= 0, tab.text
                 assert tab.rect["x"] + tab.rect["width"] <= 390, tab.text

@@ -409,6 +409,15 @@ def test_undo_says_what_it_takes_back_and_a_bundled_photograph_can_be_for_one_sh
         await at.do("redo")
         assert at.server.workshop.state()["undoes"] == "the photograph of shot 1"
         assert (await at.do("shot", names=[name], library="../../etc/passwd"))[0] == 422
+        # steps that a person has been through stay known, and are nothing to undo
+        undos = len(at.server.workshop.undos)
+        assert (await at.do("done", step="timeline"))[0] == 200
+        assert (await at.do("done", step="elsewhere"))[0] == 422
+        assert open_project(at.folder).done == ("timeline",)
+        assert len(at.server.workshop.undos) == undos
+        await at.do("preset", name="forge")
+        await at.do("undo")
+        assert open_project(at.folder).done == ("choose", "timeline")
 
     visit(tmp_path / "clip", work)
 

@@ -37,7 +37,7 @@ export class Knobs {
       slider.onchange = () => this.send(knobs);
       slider.ondblclick = () => { slider.value = usual; slider.oninput(); this.send(knobs); };
       this.sliders.set(name, {slider, value});
-      return make("label", {className: "knob"}, make("span", {textContent: name}), value, slider, make("small", {textContent: words}));
+      return make("label", {className: "knob"}, make("span", {textContent: name}), value, slider, make("small", {textContent: inPercent(words)}));
     }));
   }
 
@@ -49,4 +49,9 @@ export class Knobs {
 export function shown(value, usual) {
   const percent = `${Math.round(100 * value)} %`;
   return Math.abs(value - usual) < 1e-6 ? `${percent}, as usual` : percent;
+}
+
+// A preset's own words count to 1, the slider in percent.
+export function inPercent(words) {
+  return words.replace(/(?<![\d.])(?:0?\.\d+|1\.0+)(?![\d.]*\d)|(?<=[:,] )[01](?= )/g, (number) => `${Math.round(100 * Number(number))} %`);
 }

@@ -95,7 +95,7 @@ export class RenderPage {
     byId("begin").disabled = !song;
     const {duration, size, crf, model} = this.settings(), count = Math.max(places.length, 1);
     byId("begin").textContent = count > 1 ? `make ${count} clips` : duration ? `make ${duration} seconds` : "make the clip";
-    byId("more-words").textContent = `${places.length ? "" : `${size.replace("x", " × ")}, `}${crf === 18 ? "fine" : "smaller file"}, ${model}: change`;
+    byId("more-words").textContent = `${places.length ? "" : `${size.replace("x", " × ")}, `}${crf === 18 ? "good quality" : "smaller file"}, ${model === "ember" ? "small built-in model (ember)" : model}: change`;
     if (!song) { byId("estimate").textContent = "Choose a song first: step 1."; return; }
     clearTimeout(this.wait);
     this.wait = setTimeout(() => this.ask(), 150);
@@ -171,7 +171,7 @@ export class RenderPage {
       words.append(make("p", {textContent: `${clock(clip.duration)}, ${clip.size}, ${room(render.bytes)}`}), make("p", {textContent: judged(render.result)}));
       link(`${path}/clip`, "download", true);
       for (const [number, file] of (render.result.files ?? []).slice(1).entries()) link(`${path}/shape${number + 1}`, file.replace(/\.mp4$/, "").split(".").pop().split("-").pop());
-      link(`${path}/recipe`, "recipe", false, "A small file from which reactive makes the same clip again");
+      link(`${path}/recipe`, "recipe (JSON)", false, "A small file (JSON) of all settings, from which reactive makes the same clip again");
       remove();
     } else {
       row.image = make("img", {alt: "", hidden: true});

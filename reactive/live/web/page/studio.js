@@ -9,6 +9,7 @@ import {Knobs} from "./studio-knobs.js";
 import {Player} from "./studio-player.js";
 import {RenderPage} from "./studio-render.js";
 import {ShotCard} from "./studio-shot.js";
+import {seenIn} from "./studio-pictures.js";
 
 const byId = (id) => document.getElementById(id);
 const STEPS = ["start", "choose", "feed", "timeline", "render"];
@@ -38,6 +39,7 @@ byId("notice-close").onclick = () => tell("");
 
 // -- steps ------------------------------------------------------------------------------------------------------------
 function go(step, focus = false) {
+  if (studio.step === "timeline" && step !== "timeline" && studio.lanes?.shots && !studio.state.done.includes("timeline")) act("done", {step: "timeline"});
   if (step !== studio.step) settle();
   studio.step = step;
   for (const name of STEPS) {
@@ -65,7 +67,7 @@ function showOnward() {
   byId("onward").classList.toggle("flows", step === "timeline");
   byId("next").textContent = ONWARD[step] ?? "";
   const preset = presets?.find(({name}) => name === state?.preset)?.title;
-  byId("onward-words").textContent = {choose: preset ? `“${preset}” is chosen${studio.chose ? "" : " to begin with"}.` : "", feed: pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"} added.` : ""}[step] ?? "";
+  byId("onward-words").textContent = {choose: preset ? `“${preset}” is chosen${state?.done.includes("choose") ? "" : " to begin with"}.` : "", feed: pictures ? `${pictures} ${pictures === 1 ? "picture" : "pictures"} added.` : ""}[step] ?? "";
 }
 byId("next").onclick = () => go(STEPS[STEPS.indexOf(studio.step) + 1], true);
 for (const [number, name] of STEPS.entries()) {
@@ -97,7 +99,7 @@ function showSong() {
   byId("song-drop-title").textContent = has ? "Another song" : TOUCH ? "Choose your song" : "Drop your song here";
   for (const id of ["song-drop-words", "song-pick", "way", "glimpses"]) byId(id).hidden = has;
   byId("start-title").textContent = has ? song?.title ?? "Your song" : "Make a clip from your song";
-  byId("start-words").textContent = song ? "This is what was heard." : has ? "" : "The pictures follow its beats, bars and parts. Everything is made on this machine.";
+  byId("start-words").textContent = song ? "This is what reactive heard." : has ? "" : "The pictures follow its beats, bars and parts. Everything is made on this machine.";
   byId("hearing").hidden = !state?.doing;
   byId("hearing-song").textContent = (state?.song ?? "").split("/").at(-1);
   if (state && !has) showGlimpses();
@@ -108,7 +110,7 @@ function showSong() {
   showTimeline();
   byId("title").textContent = song?.title ?? "reactive studio";
   byId("title").title = state ? `in the folder ${state.folder}` : "";
-  for (const [name, done] of [["start", Boolean(song)], ["choose", Boolean(song && studio.chose)], ["feed", Boolean(state?.photos.length || state?.films.length)]]) byId(`tab-${name}`).classList.toggle("done", done);
+  for (const [name, done] of [["start", Boolean(song)], ["choose", Boolean(song && state.done.includes("choose"))], ["timeline", Boolean(lanes?.shots && state.done.includes("timeline"))], ["feed", Boolean(state?.photos.length || state?.films.length)]]) byId(`tab-${name}`).classList.toggle("done", done);
   if (!song) return;
   byId("fact-length").textContent = clock(song.duration);
   byId("fact-tempo").textContent = song.heard ? `${Number(song.tempo.toFixed(1))} bpm` : "no steady beat";
@@ -157,7 +159,16 @@ async function showGlimpses() {
   if (glimpsed) return;
   glimpsed = true;
   const found = (await fetchPresets()).filter(({poster}) => poster).slice(0, 6);
-  byId("glimpses").replaceChildren(...found.map(({name, title}) => make("figure", {}, make("img", {src: `/poster/${encodeURIComponent(name)}`, alt: "", loading: "lazy"}), make("figcaption", {textContent: title}))));
+  byId("glimpses").replaceChildren(...found.map(({name, title, words}) => {
+    const button = make("button", {type: "button", title: `${words} Choose this look`, onclick: () => act("preset", {name})}, make("img", {src: `/poster/${encodeURIComponent(name)}`, alt: "", loading: "lazy"}), make("span", {textContent: title}));
+    button.dataset.preset = name;
+    return button;
+  }));
+  markGlimpses();
+}
+// Chosen here by a press: the look is the clip's, and the song can come after it.
+function markGlimpses() {
+  for (const button of byId("glimpses").children) button.setAttribute("aria-pressed", Boolean(studio.state?.done.includes("choose")) && button.dataset.preset === studio.state.preset);
 }
 const knobs = new Knobs(byId("knobs"), (macros) => act("settings", {settings: {macros}}));
 async function showPresets(fresh = false) {
@@ -166,11 +177,13 @@ async function showPresets(fresh = false) {
     const image = make("img", {alt: "", loading: "lazy"});
     if (preset.poster) image.src = `/poster/${encodeURIComponent(preset.name)}`;
     const frame = make("span", {className: "frame"}, image);
-    if (!preset.own && !preset.problem) frame.append(make("span", {className: "shows", textContent: "paints without pictures of yours"}));
+    if (!preset.problem) frame.append(make("span", {className: "shows", textContent: preset.own ? `your photographs: ${preset.photographs}` : "paints without pictures of yours"}));
     const words = make("span", {className: "words"}, make("b", {textContent: preset.title}), make("span", {textContent: preset.problem || preset.words}));
     if (preset.music) words.append(make("small", {className: "music", textContent: preset.music}));
-    words.append(make("small", {textContent: [preset.author && `by ${preset.author}`, preset.licence].filter(Boolean).join(" · ")}));
-    const button = make("button", {className: "poster", type: "button"}, frame, words);
+    // of presets that come with the program it is always the same
+    const by = [preset.author && `by ${preset.author}`, preset.licence].filter(Boolean).join(" · ");
+    if (!preset.ships) words.append(make("small", {textContent: by}));
+    const button = make("button", {className: "poster", type: "button", title: preset.ships ? by : ""}, frame, words);
     button.setAttribute("role", "option");
     button.dataset.name = preset.name;
     button.disabled = Boolean(preset.problem);
@@ -178,12 +191,13 @@ async function showPresets(fresh = false) {
       button.onpointerenter = button.onfocus = () => { image.src = `/poster/${encodeURIComponent(preset.name)}?moving`; };
       button.onpointerleave = button.onblur = () => { image.src = `/poster/${encodeURIComponent(preset.name)}`; };
     }
-    button.onclick = () => { studio.chose = true; act("preset", {name: preset.name}); };
+    button.onclick = () => act("preset", {name: preset.name});
     return button;
   }));
   markPreset();
 }
 function markPreset() {
+  markGlimpses();
   knobs.show(presets?.find(({name}) => name === studio.state?.preset), studio.state?.settings.macros ?? {});
   showOnward();
   for (const button of byId("presets").children) button.setAttribute("aria-selected", button.dataset.name === studio.state?.preset);
@@ -220,12 +234,11 @@ dropPlace(byId("picture-drop"), byId("picture-file"), async (files) => {
 let shownPictures = "";
 function showPictures() {
   const {state, lanes} = studio;
-  const places = lanes?.pictures ?? {};
-  const told = JSON.stringify([state.photos, state.films, places]);
+  const told = JSON.stringify([state.photos, state.films]);
+  showWhere();
   if (told === shownPictures || byId("pictures").contains(document.activeElement) && document.activeElement.matches("input")) return;
   shownPictures = told;
   const item = ({file, name, caption}, film) => {
-    const spans = places[name] ?? [];
     const out = make("button", {className: "out", textContent: "×", title: "Take it out of the clip"});
     out.setAttribute("aria-label", `Take ${name} out`);
     out.onclick = () => act("remove", {file});
@@ -237,8 +250,8 @@ function showPictures() {
       input.onchange = () => act("caption", {file, text: input.value});
       row.append(input);
     }
-    const times = [...new Set(spans.map(([start]) => clock(start)))], first = times.slice(0, 3).join(", ");
-    row.append(make("span", {className: "where", textContent: times.length ? `seen at ${first}${times.length > 3 ? ` and ${times.length - 3} more` : ""}` : lanes?.pictures ? "not seen yet" : ""}));
+    row.append(make("span", {className: "where", role: "status"}));
+    row.dataset.name = name;
     return row;
   };
   byId("caption-words").hidden = !state.photos.length;
@@ -246,8 +259,18 @@ function showPictures() {
   const chosen = presets?.find(({name}) => name === state.preset);
   byId("feed-words").textContent = chosen && !chosen.own && state.photos.length + state.films.length
     ? `“${chosen.title}” paints without pictures of yours. You can still give one to a single shot, or choose a look that shows your pictures.`
-    : "Photographs and films of yours shine through what is painted, and move with the song. You can also go on without.";
+    : "Photographs and films of yours appear in the clip, coloured and lit by what is painted, and move with the song. You can also go on without.";
+  showWhere();
   markLibrary();
+}
+
+// In which shots a picture is seen: after a caption too, while one still stands in it.
+function showWhere() {
+  const {state, lanes} = studio;
+  for (const row of byId("pictures").children) {
+    const {name} = row.dataset, caption = state.photos.find((photo) => photo.name === name)?.caption;
+    row.querySelector(".where:last-child").textContent = lanes?.shots ? seenIn(lanes, name, caption) : "";
+  }
 }
 
 // Library pictures that the clip has already.
