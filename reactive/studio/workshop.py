@@ -12,8 +12,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +47,12 @@ MAX_CAPTION = 300
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state that undo restores: the project, the edits of single shots, and the grid."""
+    """A state that undo restores: the project, the edits of single shots, and the grid; `what` was done to it then, in plain words."""
 
     project: Project
     shots: str | None
     corrections: Any
+    what: str = ""
 
 
 class Workshop:
@@ -76,6 +77,7 @@ class Workshop:
         self.failed: dict[str, Any] | None = None
         self.undos: list[Snapshot] = []
         self.redos: list[Snapshot] = []
+        self._what = ""
         self._lock = threading.RLock()
         self._lanes: tuple[int, dict[str, Any]] | None = None
         self._thumbs: dict[tuple[str, int, int], bytes] = {}
@@ -114,6 +116,8 @@ class Workshop:
             "failed": self.failed,
             "undo": len(self.undos),
             "redo": len(self.redos),
+            "undoes": self.undos[-1].what if self.undos else "",
+            "redoes": self.redos[-1].what if self.redos else "",
         }
 
     def queue(self) -> dict[str, Any]:
@@ -210,6 +214,7 @@ class Workshop:
         with self._lock:
             command = self.known[data["do"]]
             self._check_revision(int(number(data, "revision", 0, 2**53)))
+            self._what = self._described(data)
             command(data)
             self.tell(self.state())
 
@@ -225,12 +230,17 @@ class Workshop:
                 "was changed in another page meanwhile", where="the project", remedy="check it and try again"
             )
 
+    def _described(self, data: Mapping[str, Any]) -> str:
+        """Return what a command does, in plain words that follow "undone: "."""
+        names = [shot.name for shot in self.decided.shots] if self.decided else []
+        return described(data, names)
+
     def _redecide(self) -> None:
         if self.song is not None:
             self._decide()
 
     def _save(self, *, before: Snapshot | None = None, **values: Any) -> None:
-        before = before or self._snapshot()
+        before = replace(before or self._snapshot(), what=self._what)
         self.project = save_project(
             self.folder, changed_project(self.project, **values), revision=self.project.revision
         )
@@ -249,7 +259,7 @@ class Workshop:
         if not source:
             return
         restored, now = source.pop(), self._snapshot()
-        target.append(now)
+        target.append(replace(now, what=restored.what))
         if restored.project.shots and restored.shots is not None:
             write_text(inside(self.folder, restored.project.shots), restored.shots)
         elif self.project.shots and restored.shots is None:
@@ -311,16 +321,20 @@ class Workshop:
         write_text(place, "".join(f"{name}\t{text}\n" for name, text in sorted(captions.items()) if text))
 
     def _library(self, data: dict[str, Any]) -> None:
-        """Copy a bundled photograph into the project, with its caption."""
+        """Add a bundled photograph to the project, with its caption."""
+        self._add_file("photo", self._copied(_text(data, "name", 100)))
+
+    def _copied(self, name: str) -> Path:
+        """Copy a bundled photograph into the project's folder, unless it is there, and return its place."""
         from reactive.sources.imagery import find_picture
 
-        entry = find_picture(_text(data, "name", 100))
+        entry = find_picture(name)
         place = inside(self.folder, f"photos/{entry.path.name}")
         place.parent.mkdir(exist_ok=True)
         if not place.exists():
             shutil.copyfile(entry.path, place)
         self._write_captions({place.name: entry.caption} | self.captions())
-        self._add_file("photo", place)
+        return place
 
     def _grid(self, data: dict[str, Any]) -> None:
         from reactive.studio.song import corrected, kept_grid
@@ -383,6 +397,9 @@ class Workshop:
                 raise ProjectError("is not in the project", where=file[:80], remedy="drop it first")
             # a shots file refers to pictures in its own folder
             values["photo"] = Path(file).name if file else ""
+        if "library" in data:
+            # for this shot only: other shots keep the pictures that they have
+            values["photo"] = self._copied(_text(data, "library", 100)).name
         return values
 
     # -- files ---------------------------------------------------------------------------------------------------------
@@ -407,6 +424,7 @@ class Workshop:
                 os.replace(partial, target)
                 now = open_project(self.folder)
                 self.project = now
+                self._what = f"adding {target.name}"
                 self._add_file(kind, target)
                 self.tell(self.state())
                 return {"file": target.relative_to(self.folder).as_posix()}
@@ -569,6 +587,37 @@ class Workshop:
             "fits": space < free,
             "length": round(seconds, 2),
         }
+
+
+def described(data: Mapping[str, Any], names: Sequence[str] = ()) -> str:
+    """Return what a page's command does, in plain words; `names` are those of the song's shots, which people count from 1."""
+    name = str(data.get("name") or Path(str(data.get("file", ""))).name)[:80]
+    whole = {
+        "preset": f"the look “{name}”",
+        "settings": "the settings",
+        "remove": f"taking out {name}",
+        "caption": f"the words below {name}",
+        "library": f"adding {name}",
+        "grid": "the correction of beats and parts",
+    }
+    if data.get("do") != "shot":
+        return whole.get(str(data.get("do")), "")
+    listed = data.get("names")
+    first = listed[0] if isinstance(listed, list) and listed else ""
+    shot = f"shot {names.index(first) + 1}" if first in names else "the shot"
+    ways = {
+        "prompt": f"the words of {shot}",
+        "roll": f"painting {shot} anew",
+        "photo": f"the photograph of {shot}",
+        "library": f"the photograph of {shot}",
+        "beats": f"where {shot} begins",
+        "split": f"splitting {shot}",
+        "merge": f"joining {shot} with the next",
+        "reset": f"taking back the changes of {shot}",
+        "seed": f"the painting of {shot}",
+        "lock": f"{'keeping' if data.get('lock') is True else 'freeing'} {shot}",
+    }
+    return next((words for key, words in ways.items() if key in data), f"a change of {shot}")
 
 
 @contextlib.contextmanager

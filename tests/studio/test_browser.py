@@ -151,6 +151,15 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         seed = driver.execute_script("return studio.lanes.shots[0].seed")
         click("#shot-roll")
         until(lambda: driver.execute_script("return studio.lanes.shots[0].seed") != seed)
+        said = until(lambda: driver.find_element("id", "shot-done").text)
+        assert said.startswith("Painted anew.")
+        # the project's own photographs, then none of them; what the look shows is marked
+        tiles = driver.find_elements("css selector", "#shot-photos button")
+        assert [one.get_attribute("data-name") for one in tiles] == ["photo 0.png", "photo 1.png", ""]
+        assert tiles[-1].get_attribute("aria-pressed") == "true"
+        assert driver.find_element("id", "shot-name").text == "Shot 1"
+        # ember's note is for ember
+        assert "words set colour" in driver.find_element("id", "shot-words").text
         click("#tab-render")
         click("details.more summary")
         small_model(driver)
@@ -265,6 +274,7 @@ def test_by_keyboard_only(project: Path, photos: list[Path], beat_wav: Path, tmp
         keyboard.with_held(ALT, "4")
         keyboard.with_held(CONTROL, "z")
         until(lambda: not driver.execute_script("return studio.lanes.shots[1].prompts[0]").endswith(" at night"))
+        until(lambda: driver.find_element("id", "notice-text").text == "Undone: the words of shot 2.")
         keyboard.with_held(ALT, "5")
         keyboard.tab_to("details.more summary")
         keyboard.press(ENTER)

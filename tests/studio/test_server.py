@@ -383,6 +383,36 @@ def test_from_upload_to_clip_by_messages(beat_wav: Path, tmp_path: Path) -> None
     visit(tmp_path / "clip", work)
 
 
+def test_undo_says_what_it_takes_back_and_a_bundled_photograph_can_be_for_one_shot(
+    beat_wav: Path, tmp_path: Path
+) -> None:
+    async def work(at: Visit) -> None:
+        assert (await at.post("/upload?as=song&name=demo.wav", beat_wav.read_bytes()))[0] == 200
+        await at.heard()
+        library = json.loads((await at.get("/library"))[1])
+        shots = json.loads((await at.get("/lanes"))[1])["shots"]
+        assert all(shot["start"] <= shot["settled"] < shot["end"] for shot in shots)
+        name = shots[0]["name"]
+        await at.do("shot", names=[name], roll=True)
+        assert at.server.workshop.state()["undoes"] == "painting shot 1 anew"
+        assert (await at.do("shot", names=[name], library=library[0]["name"]))[0] == 200
+        now = json.loads((await at.get("/lanes"))[1])["shots"]
+        assert Path(now[0]["photo"]).stem == library[0]["name"]
+        assert (at.folder / "photos" / now[0]["photo"]).is_file()
+        # other shots have what they had
+        assert open_project(at.folder).photos == ()
+        assert now[1:] == shots[1:]
+        assert at.server.workshop.state()["undoes"] == "the photograph of shot 1"
+        await at.do("undo")
+        state = at.server.workshop.state()
+        assert (state["undoes"], state["redoes"]) == ("painting shot 1 anew", "the photograph of shot 1")
+        await at.do("redo")
+        assert at.server.workshop.state()["undoes"] == "the photograph of shot 1"
+        assert (await at.do("shot", names=[name], library="../../etc/passwd"))[0] == 422
+
+    visit(tmp_path / "clip", work)
+
+
 def test_a_place_decides_size_rate_length_and_name_of_its_clip(beat_wav: Path, tmp_path: Path) -> None:
     from reactive.studio.project import render_settings
 

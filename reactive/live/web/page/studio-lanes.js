@@ -5,7 +5,7 @@ import {Tiles} from "./studio-tiles.js";
 
 const NEAREST = 1.5;
 // pixels below which a chosen shot is brought nearer, and how wide it then is
-const READABLE = 24, NEAR = 150;
+const READABLE = 40, NEAR = 150;
 // for so long after a move the next one may follow: pictures come first, sharpness second
 const SETTLED_MS = 150;
 
@@ -34,7 +34,28 @@ export class Timeline {
     this.held = null;
   }
 
+  // Where the picture of a name is found, as a small one.
+  show(address) {
+    this.address = address;
+    this.images ??= new Map();
+  }
+
+  // A small picture that a shot shows, or null until it is loaded.
+  image(name) {
+    const at = name && this.address?.(name);
+    if (!at) return null;
+    let image = this.images.get(at);
+    if (!image) {
+      image = new Image();
+      this.images.set(at, image);
+      image.onload = () => { clearTimeout(this.loading); this.loading = setTimeout(() => this.renew(), 60); };
+      image.src = at;
+    }
+    return image.complete && image.naturalWidth ? image : null;
+  }
+
   set(data) {
+    data.image = (name) => this.image(name);
     const fresh = !this.data || this.data.song.duration !== data.song.duration;
     this.data = data;
     this.duration = data.song.duration;

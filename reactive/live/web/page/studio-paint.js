@@ -25,6 +25,7 @@ export function paintOver(context, data, view, chosen) {
     if (lane.runs[first] && lane.runs[first].start < view.left) paintRun(context, lane, first, view);
     if (lane.marked && chosen >= 0 && chosen < lane.runs.length) paintRun(context, lane, chosen, view);
   }
+  if (data.shots?.length && unreadable(data.shots, view)) sayZoom(context, view);
 }
 
 // Lanes of runs: what begins and ends, how it looks, and its texts.
@@ -37,11 +38,11 @@ function lanesOf(data, chosen = -1) {
   }
   if (shots) {
     lanes.push({
-      place: LANES.shots, runs: shots, marked: true, below: (one) => one.photo || one.grounds[0] || "",
-      look: (one, index, wide) => [
+      place: LANES.shots, runs: shots, marked: true, image: (one) => data.image?.(one.photo || one.grounds[0]),
+      look: (one, index) => [
         index === chosen ? "#eba25b" : one.changed || one.locked ? "#3d4a3f" : "#262d36",
         index === chosen ? "#14100b" : "#dfe3e8",
-        `${one.locked ? "🔒 " : ""}${shortened(one.name.split(" / ")[1] ?? one.name, wide)}`,
+        `${one.locked ? "🔒 " : ""}${index + 1}`,
       ],
     }, {
       place: LANES.prompts, runs: shots, marked: true, wrapped: true,
@@ -104,32 +105,68 @@ function paintRuns(context, lane, view) {
   }
 }
 
+// pixels that a label and a prompt need
+const LABEL = 15, WORDS = 44;
+
 // One run; its label stays in view (`kept`), or stands at its start.
-function paintRun(context, {place: [top, tall], runs, look, below, wrapped}, index, view, kept = true) {
+function paintRun(context, {place: [top, tall], runs, look, image, wrapped}, index, view, kept = true) {
   const run = runs[index], start = placed(view, run.start), x = kept ? Math.max(start, -4) : start;
   const to = kept ? Math.min(placed(view, run.end), view.width + 4) : placed(view, run.end), wide = Math.max(to - x - 1, 1);
   if (to < -4 || x > view.width + 4) return;
-  const [fill, ink, text] = look(run, index, wide);
+  const [fill, ink, text] = look(run, index);
   context.fillStyle = fill;
   if (wide > 8) { context.beginPath(); context.roundRect(x, top, wide, tall, 4); context.fill(); } else context.fillRect(x, top, wide, tall);
-  if (wide < (wrapped ? 60 : 30) || !text) return;
+  const shown = wide > 5 && image?.(run);
+  if (shown) cover(context, shown, x, top + 20, wide, tall - 20);
+  if (wrapped && wide < WORDS && wide > 5 && text) lines(context, text, x, top, wide, tall);
+  const inset = wide < 30 ? 2 : 7;
+  if (wide < (wrapped ? WORDS : image ? LABEL : 30) || !text) return;
   context.save();
   context.beginPath();
-  context.rect(x, top, wide - 4, tall);
+  context.rect(x, top, wide - 2, tall);
   context.clip();
-  context.font = `12px ${FONT}`;
+  context.font = `${wide < 30 ? 10 : 12}px ${FONT}`;
   context.textBaseline = "middle";
   context.fillStyle = ink;
-  if (wrapped && wide > 70) wrap(context, text, x + 7, top + 14, wide - 14, Math.floor((tall - 8) / 16));
-  else context.fillText(text, x + 7, below ? top + 20 : top + tall / 2 + 0.5);
-  const more = below?.(run);
-  if (more && wide >= 60) { context.globalAlpha = 0.65; context.fillText(more, x + 7, top + 44); }
+  if (wrapped) wrap(context, text, x + 6, top + 14, wide - 10, Math.floor((tall - 8) / 16));
+  else context.fillText(text, x + inset, image ? top + 11 : top + tall / 2 + 0.5);
   context.restore();
 }
 
-// "shot 12" is "12" where the word leaves no room for its number.
-function shortened(name, wide) {
-  return wide < 62 ? name.replace(/^shot (?=\d)/, "") : name;
+// A picture that fills a place, cut at its longer side.
+function cover(context, image, x, y, wide, tall) {
+  const scale = Math.max(wide / image.naturalWidth, tall / image.naturalHeight), across = wide / scale, down = tall / scale;
+  context.drawImage(image, (image.naturalWidth - across) / 2, (image.naturalHeight - down) / 2, across, down, x + 1, y, Math.max(wide - 2, 1), tall - 1);
+}
+
+// Words that have no room: a line for each, as a page looks from afar.
+function lines(context, text, x, top, wide, tall) {
+  context.fillStyle = "rgb(174 183 194 / .3)";
+  for (const [row, word] of text.split(" ").slice(0, Math.floor((tall - 14) / 8)).entries()) context.fillRect(x + 2, top + 9 + 8 * row, Math.max(1, (wide - 4) * Math.min(1, word.length / 9)), 2);
+}
+
+// Whether most of what is in view has words that can't be read.
+export function unreadable(shots, view) {
+  const right = view.left + view.span;
+  let narrow = 0;
+  for (let index = lastBefore(shots, view.left); index < shots.length && shots[index].start < right; index++) {
+    const seconds = Math.min(shots[index].end, right) - Math.max(shots[index].start, view.left);
+    if ((shots[index].end - shots[index].start) / view.span * view.width < WORDS) narrow += seconds;
+  }
+  return narrow > 0.5 * Math.min(view.span, (shots.at(-1)?.end ?? 0) - view.left);
+}
+
+function sayZoom(context, view) {
+  const [top, tall] = LANES.prompts, text = "zoom in to read the words";
+  context.font = `12px ${FONT}`;
+  context.textBaseline = "middle";
+  const wide = context.measureText(text).width + 22, x = (view.width - wide) / 2, y = top + tall / 2;
+  context.fillStyle = "rgb(11 13 16 / .86)";
+  context.beginPath();
+  context.roundRect(x, y - 12, wide, 24, 12);
+  context.fill();
+  context.fillStyle = "#dfe3e8";
+  context.fillText(text, x + 11, y + 0.5);
 }
 
 function wrap(context, text, x, y, wide, most) {

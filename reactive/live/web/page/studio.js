@@ -18,18 +18,27 @@ const make = (tag, properties = {}, ...children) => { const made = Object.assign
 const TOUCH = matchMedia("(hover: none)").matches;
 const studio = {state: null, lanes: null, step: "start"};
 const connection = new Connection("studio", false);
-const attempt = async (work) => { try { return await work; } catch (problem) { if (!(problem instanceof Refused)) throw problem; tell(problem.message); return null; } };
+// what failed before is no news once something else was done
+const attempt = async (work) => { try { const done = await work; settle(); return done; } catch (problem) { if (!(problem instanceof Refused)) throw problem; tell(problem.message); return null; } };
 const act = (name, data) => attempt(command(name, data));
 
+let quiet = 0;
 function tell(text, good = false) {
   byId("notice-text").textContent = text;
   byId("notice").hidden = !text;
   byId("notice").classList.toggle("good", good);
+  clearTimeout(quiet);
+  if (good && text) quiet = setTimeout(() => tell(""), 6000);
+}
+// Words of a failure go; what can't be done with the project stays said.
+function settle() {
+  if (!byId("notice").classList.contains("good")) tell(studio.state?.failed?.text ?? "");
 }
 byId("notice-close").onclick = () => tell("");
 
 // -- steps ------------------------------------------------------------------------------------------------------------
 function go(step, focus = false) {
+  if (step !== studio.step) settle();
   studio.step = step;
   for (const name of STEPS) {
     byId(name).hidden = name !== step;
@@ -112,7 +121,7 @@ function showSong() {
 // What stands in the timeline's place before there is one.
 function showTimeline() {
   const {state, lanes} = studio, ready = Boolean(lanes?.shots), song = Boolean(state?.song);
-  for (const id of ["timeline-bar", "lane-box", "shot"]) byId(id).hidden = !ready;
+  for (const id of ["timeline-bar", "lane-box", "lane-words", "shot"]) byId(id).hidden = !ready;
   byId("timeline-empty").hidden = ready;
   byId("timeline-why").textContent = state?.doing ? `${state.doing} …` : song ? "This look can't be used with the song. Choose another one." : "Your song stands here from its first to its last bar, with all that is painted, once it is there.";
   byId("timeline-start").textContent = song ? "Choose how it looks ›" : "Choose a song ›";
@@ -247,12 +256,17 @@ function markLibrary() {
   for (const row of byId("library").children) row.classList.toggle("taken", taken.has(row.dataset.name));
 }
 
-let library = null;
+let library = null, libraryAsked = null;
+function fetchLibrary() {
+  return libraryAsked ??= fetch("/library").then((answer) => answer.json()).then((found) => { library = found; return found; });
+}
+let listed = false;
 const SHELF = 24;
 async function showLibrary() {
   if (!presets) fetchPresets().then(() => { shownPictures = ""; showPictures(); });
-  if (library) return;
-  library = await fetch("/library").then((answer) => answer.json());
+  if (listed) return;
+  listed = true;
+  await fetchLibrary();
   const list = () => {
     const wanted = byId("library-find").value.trim().toLowerCase(), found = library.filter(({name, caption}) => `${name} ${caption}`.toLowerCase().includes(wanted));
     const some = whole || wanted ? found : found.slice(0, SHELF);
@@ -275,10 +289,13 @@ async function showLibrary() {
 }
 
 // -- timeline ---------------------------------------------------------------------------------------------------------
-const card = new ShotCard(act, (time) => studio.lanes?.song.sections.findLast(({start}) => start <= time + 0.05)?.name ?? "", (shot) => showShot(shot, true));
+const card = new ShotCard(act, {
+  part: (time) => studio.lanes?.song.sections.findLast(({start}) => start <= time + 0.05)?.name ?? "",
+  seen: (shot) => showShot(shot, true), undo: () => back("undo"), thumb: thumbOf, shelved: fetchLibrary,
+});
 // A picture that stands still is that of the shot itself, no longer blended with the one before it.
 const showShot = (shot, changes = false) => listening.seek(listening.leader && !player.plays ? Math.max(shot.start, shot.settled) : shot.start, changes);
-const timeline = new Timeline(byId("lanes"), {select: (shot) => { card.show(shot); showShot(shot); }, seek: (time) => listening.seek(time)});
+const timeline = new Timeline(byId("lanes"), {select: (shot, number) => { card.show(shot, number); showShot(shot); }, seek: (time) => listening.seek(time)});
 byId("zoom-in").onclick = () => timeline.zoom(0.6);
 byId("zoom-out").onclick = () => timeline.zoom(1 / 0.6);
 byId("zoom-all").onclick = () => timeline.move(0, timeline.duration);
@@ -300,8 +317,17 @@ async function fetchLanes() {
   if (!answer.ok) { studio.lanes = null; return; }
   studio.lanes = await answer.json();
   listening.set(studio.lanes.song);
+  await fetchLibrary();
+  timeline.show(thumbOf);
   timeline.set(studio.lanes);
   card.update(studio.lanes, studio.state, timeline.chosen);
+}
+
+// The small picture of a photograph or film by its name: of the project, else of the library; null if it is a preset's own.
+function thumbOf(name) {
+  const own = [...studio.state.photos, ...studio.state.films].find((one) => one.name === name), shipped = name.replace(/^library:/, "").replace(/\.[^.]+$/, "");
+  if (own) return `/thumb?file=${encodeURIComponent(own.file)}`;
+  return library?.some((one) => one.name === shipped) ? `/thumb?library=${encodeURIComponent(shipped)}` : null;
 }
 
 let fetching = null, wanted = false;
@@ -318,12 +344,15 @@ async function refresh() {
   showPictures();
 }
 
+let failed = false;
 connection.on("project", (state) => {
   studio.state = {...state, at: performance.now()};
   saw(state.revision);
   byId("undo").disabled = !state.undo;
   byId("redo").disabled = !state.redo;
-  if (state.failed) tell(state.failed.text);
+  if (state.failed || failed) { failed = Boolean(state.failed); tell(state.failed?.text ?? ""); }
+  byId("undo").title = `Undo${state.undoes ? ` ${state.undoes}` : ""} (Ctrl+Z)`;
+  byId("redo").title = `Redo${state.redoes ? ` ${state.redoes}` : ""} (Ctrl+Shift+Z)`;
   showSong();
   showPictures();
   markPreset();
@@ -332,14 +361,25 @@ connection.on("project", (state) => {
 });
 connection.on("renders", (data) => renderPage.update(data));
 connection.on("closed", () => { byId("working").textContent = "connecting …"; });
-byId("undo").onclick = () => act("undo");
-byId("redo").onclick = () => act("redo");
+// Back or forth; and what that was.
+async function back(name) {
+  const {undoes, redoes} = studio.state ?? {}, what = name === "undo" ? undoes : redoes;
+  card.done("");
+  if (await act(name) && what) tell(`${name === "undo" ? "Undone" : "Done again"}: ${what}.`, true);
+}
+byId("undo").onclick = () => back("undo");
+byId("redo").onclick = () => back("redo");
+byId("shot-model").onclick = () => {
+  go("render", true);
+  document.querySelector("details.more").open = true;
+  byId("model").focus();
+};
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input[type=text], textarea, select");
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) {
     event.preventDefault();
-    act(event.shiftKey ? "redo" : "undo");
+    back(event.shiftKey ? "redo" : "undo");
   }
   if (event.key === " " && !typing && !event.target.closest("button, summary, input, label")) { event.preventDefault(); listening.toggle(); }
   if (event.altKey && STEPS[event.key - 1]) { event.preventDefault(); go(STEPS[event.key - 1], true); }
