@@ -14,6 +14,7 @@ pytest.importorskip("tokenizers", reason="ember's training needs the extra [trai
 from training.ember import (
     adversarial,
     autoencoder,
+    base,
     checkpoint,
     critic,
     data,
@@ -277,3 +278,14 @@ def test_scenes_depend_only_on_their_arguments(kind):
     assert one.tags
     np.testing.assert_array_equal(one.picture, same.picture)
     assert (one.picture != other.picture).any()
+
+
+def test_the_base_is_kept_in_one_file_and_read_back(work, tmp_path):
+    denoiser.train(work, steps=2, peak=1e-4, seed=0)
+    kept = tmp_path / "base.safetensors"
+    assert base.write(work, kept) == 2
+    weights, step = base.read(kept)
+    assert step == 2
+    trained = denoiser.load(work).state_dict()
+    assert weights.keys() == trained.keys()
+    assert all(torch.allclose(weights[name], value, atol=1e-3, rtol=1e-3) for name, value in trained.items())
