@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 # frames a second of ember on two cores at 768x432, and seconds until the first frame (benchmarks/README.md)
 EMBER_RATE, EMBER_PIXELS = 20.0, 768 * 432
 LOAD_SECONDS = 6.0
+# of a frame's time at that size, what grows with the pixels: larger ones are imagined at the same size, then enlarged and encoded
+# (measured one after the other: 119 ms at 768x432, 149 ms at 1280x720, 256 ms at 1920x1080)
+ENLARGED = 0.22
 # of small pictures, encoding and grading take the most time
 MOST_GUESSED = 100.0
 OWN = "own"
@@ -68,8 +73,32 @@ def expected_rate(settings: Settings) -> tuple[float, bool] | None:
     if settings.model.name != "ember":
         return None
     width, height = settings.output.size or (768, 432)
-    cores = os.cpu_count() or 2
-    return min(EMBER_RATE * EMBER_PIXELS / (width * height) * cores / 2, MOST_GUESSED), False
+    guess = _guessed(width * height)
+    # a machine that is busy or slow at one size is so at another
+    measured = _measured_sizes(settings)
+    if measured:
+        nearest = min(measured, key=lambda pixels: abs(math.log(pixels / (width * height))))
+        guess *= measured[nearest] / _guessed(nearest)
+    return guess, False
+
+
+def _guessed(pixels: int) -> float:
+    """Return the frames a second that ember is guessed to make at a size on this machine's cores."""
+    ratio = pixels / EMBER_PIXELS
+    cost = ratio if ratio < 1 else 1 - ENLARGED + ENLARGED * ratio
+    return min(EMBER_RATE / cost * (os.cpu_count() or 2) / 2, MOST_GUESSED)
+
+
+def _measured_sizes(settings: Settings) -> dict[int, float]:
+    """Return the measured frames a second of the same model, steps and imagined size, by the pixels of a frame."""
+    start, found = key_of_settings(settings).rpartition("/")[0], {}
+    for key, rate in known_rates().items():
+        model, _, size = key.rpartition("/")
+        if model == start and (
+            sides := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", "768x432" if size == OWN else size)
+        ):
+            found[int(sides[1]) * int(sides[2])] = rate
+    return found
 
 
 def expected_line(settings: Settings, frames: int, *, clips: int = 1) -> str:

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import {described, expected, judged, room, span, summed} from "./studio-render.js";
+import {described, expected, judged, room, span, suggested, summed} from "./studio-render.js";
 
 const ONE = {seconds: 20, measured: false, length: 10, bytes: 2e6, free: 5e9, fits: true};
 
@@ -18,6 +18,16 @@ test("several clips are added up, and are unknown if one of them is", () => {
   assert.deepEqual(summed([ONE, {...ONE, bytes: 4.9e9}]), {seconds: 40, measured: false, length: 20, bytes: 4.902e9, free: 5e9, fits: true});
   assert.equal(summed([ONE, {...ONE, bytes: 4.999e9}]).fits, false);
   assert.equal(summed([ONE, {...ONE, seconds: null}]).seconds, null);
+});
+
+test("the size to begin with is the largest that takes hardly longer", () => {
+  const sizes = (...all) => all.map((seconds) => ({seconds, fits: true}));
+  assert.equal(suggested(sizes(12, 20, 29)), 2);
+  assert.equal(suggested(sizes(12, 25, 80)), 1);
+  assert.equal(suggested(sizes(100, 140, 280)), 1);
+  assert.equal(suggested(sizes(18, 50, 80)), 0);
+  assert.equal(suggested(sizes(null, null, null)), 0);
+  assert.equal(suggested([...sizes(12), {seconds: 20, fits: false}, {seconds: 29, fits: false}]), 0);
 });
 
 test("a place is described by its size, rate and length", () => {

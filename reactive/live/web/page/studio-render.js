@@ -48,25 +48,43 @@ export function expected({seconds, measured, length, bytes, free, fits}) {
   return `${time}; needs ${room(bytes)} of ${room(free)} that are free${fits ? "" : ", which is too much"}.`;
 }
 
+// Of estimates from the smallest size on, the largest that takes hardly longer than the smallest, or no more than three quarters of a minute.
+export function suggested(estimates) {
+  const [{seconds: least}] = estimates;
+  return estimates.findLastIndex(({seconds, fits}, index) => index === 0 || fits && seconds !== null && seconds <= Math.max(45, 1.5 * least));
+}
+
 export class RenderPage {
   constructor(attempt, studio) {
     this.attempt = attempt;
     this.studio = studio;
     this.shown = new Map();
     const form = byId("render-form");
-    form.oninput = () => this.estimate();
+    form.oninput = ({target}) => { if (target.name === "size") this.picked = true; this.estimate(); };
     form.onsubmit = (event) => { event.preventDefault(); this.begin(); };
   }
 
   // Shown: the places that clips are made for are asked for once.
   async open() {
     this.estimate();
+    this.suggest();
     if (this.places) return;
     this.places = await fetch("/places").then((answer) => answer.json());
     byId("places").replaceChildren(...this.places.map(({name, about}) => {
       const box = make("input", {type: "checkbox", name: "place", value: name});
       return make("label", {title: about}, box, make("span", {}, PLACES[name] ?? name, " ", make("small", {textContent: shaped(this.places.find((one) => one.name === name))})));
     }));
+  }
+
+  // The size to begin with, unless a person has chosen one.
+  async suggest() {
+    if (this.sized || this.picked || !this.studio().lanes?.song) return;
+    this.sized = true;
+    const boxes = [...byId("size").querySelectorAll("input")];
+    const told = await Promise.all(boxes.map(({value}) => post("/estimate", {settings: {...this.settings(), size: value, also: []}}))).catch(() => null);
+    if (!told || this.picked) return;
+    boxes[suggested(told)].checked = true;
+    this.estimate();
   }
 
   chosen() {
