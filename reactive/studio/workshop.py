@@ -105,7 +105,8 @@ class Workshop:
             "folder": self.folder.name or str(self.folder),
             "song": project.song,
             "preset": project.preset,
-            "done": list(project.done),
+            # a preset that is not the first one was chosen, if not on this page
+            "done": list(_with(project.done, "choose") if project.preset != Project().preset else project.done),
             "photos": [
                 {"file": photo, "name": Path(photo).name, "caption": captions.get(Path(photo).name, "")}
                 for photo in project.photos

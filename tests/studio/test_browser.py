@@ -176,6 +176,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         click("#tab-render")
         click("details.more summary")
         small_model(driver)
+        assert driver.execute_script("return document.getElementById('shot-words').hidden")
         until(lambda: "first frames; needs" in driver.find_element("id", "estimate").text)
         click("#begin")
         until(lambda: driver.find_elements("css selector", ".renders video"), 400)

@@ -418,6 +418,9 @@ def test_undo_says_what_it_takes_back_and_a_bundled_photograph_can_be_for_one_sh
         await at.do("preset", name="forge")
         await at.do("undo")
         assert open_project(at.folder).done == ("choose", "timeline")
+        changed = changed_project(open_project(at.folder), preset="drift", done=())
+        at.server.workshop.project = changed
+        assert at.server.workshop.state()["done"] == ["choose"]
 
     visit(tmp_path / "clip", work)
 

@@ -92,7 +92,14 @@ export class Lanes {
       const x = section.start * scale, end = (song.sections[index + 1]?.start ?? song.duration) * scale;
       context.fillStyle = "rgb(255 255 255 / .5)";
       if (section.start > 0) context.fillRect(x, 0, r, height - band - 2 * r);
-      if (context.measureText(section.name).width < end - x - 6 * r) context.fillText(section.name, x + 5 * r, 12 * r);
+      if (context.measureText(section.name).width >= end - x - 6 * r) continue;
+      // a dark rim keeps it readable over the waveform
+      context.lineWidth = 3 * r;
+      context.lineJoin = "round";
+      context.strokeStyle = "#12151a";
+      context.strokeText(section.name, x + 5 * r, 12 * r);
+      context.fillStyle = "rgb(255 255 255 / .8)";
+      context.fillText(section.name, x + 5 * r, 12 * r);
     }
   }
 

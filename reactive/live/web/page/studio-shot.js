@@ -30,6 +30,7 @@ export class ShotCard {
     byId("shot-split").onclick = () => this.change({split: true});
     byId("shot-merge").onclick = () => this.change({merge: true});
     byId("shot-reset").onclick = () => this.change({reset: true, lock: false});
+    byId("model").addEventListener("input", () => this.words());
     byId("shot-find").oninput = () => this.shelf();
     byId("shot-library").ontoggle = () => this.fetchShelf();
     byId("shot-seed").onchange = () => {
@@ -143,8 +144,14 @@ export class ShotCard {
 
   pictures({photos, settings}) {
     this.photos = photos;
-    byId("shot-words").hidden = settings.model !== "ember";
+    this.model = settings.model;
+    this.words();
     this.choices();
+  }
+
+  // What words do with ember is said while both the preview and the clip are painted by it.
+  words() {
+    byId("shot-words").hidden = this.model !== "ember" || byId("model").value.trim() !== "ember";
   }
 
   update(lanes, state, number) {
