@@ -172,7 +172,7 @@ def test_from_an_empty_folder_to_a_downloaded_clip_in_twelve_clicks(
         assert tiles[-1].get_attribute("aria-pressed") == "true"
         assert driver.find_element("id", "shot-name").text == "Shot 1"
         # ember's note is for ember
-        assert "words set colour" in driver.find_element("id", "shot-words").text
+        assert "colour the light" in driver.find_element("id", "shot-words").text
         click("#tab-render")
         click("details.more summary")
         small_model(driver)

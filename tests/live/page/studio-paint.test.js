@@ -39,7 +39,7 @@ test("words can't be read where most of what is in view is narrow", () => {
 });
 
 test("what was changed is said in plain words", () => {
-  assert.equal(told({roll: true}), "Painted anew.");
+  assert.equal(told({roll: true}), "Painted anew. The photograph stays.");
   assert.equal(told({photo: ""}), "The look chooses the photograph again.");
   assert.equal(told({library: "sea"}), "It has this photograph now.");
   assert.equal(told({lock: false}), "It can be changed again.");

@@ -216,7 +216,7 @@ export class RenderPage {
 
   follow(row, render) {
     const {state, progress = {}, id} = render;
-    if (state === "queued") row.line.textContent = "In the line.";
+    if (state === "queued") row.line.textContent = "Waits for its turn.";
     if (state !== "running" && state !== "paused") return;
     if (state === "running" && row.bar && !render.stopping) {
       const {stage, done = 0, total = 0, rate = 0} = progress;

@@ -166,7 +166,7 @@ const stem = (name) => name.replace(/\.[^.]+$/, "");
 
 // What a change was, in words that stand beside the button.
 export function told(data) {
-  if (data.roll) return "Painted anew.";
+  if (data.roll) return "Painted anew. The photograph stays.";
   if (data.reset) return "Its changes are taken back.";
   if (data.prompt !== undefined) return "The words are changed.";
   if (data.photo !== undefined || data.library !== undefined) return data.photo === "" ? "The look chooses the photograph again." : "It has this photograph now.";

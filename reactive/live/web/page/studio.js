@@ -177,7 +177,8 @@ async function showPresets(fresh = false) {
     const image = make("img", {alt: "", loading: "lazy"});
     if (preset.poster) image.src = `/poster/${encodeURIComponent(preset.name)}`;
     const frame = make("span", {className: "frame"}, image);
-    if (!preset.problem) frame.append(make("span", {className: "shows", textContent: preset.own ? `your photographs: ${preset.photographs}` : "paints without pictures of yours"}));
+    // most looks show them strongly, which needs no words
+    if (!preset.problem && !(preset.own && preset.photographs === "strong")) frame.append(make("span", {className: "shows", textContent: preset.own ? `your photographs: ${preset.photographs}` : "paints without pictures of yours"}));
     const words = make("span", {className: "words"}, make("b", {textContent: preset.title}), make("span", {textContent: preset.problem || preset.words}));
     if (preset.music) words.append(make("small", {className: "music", textContent: preset.music}));
     // of presets that come with the program it is always the same
@@ -259,7 +260,7 @@ function showPictures() {
   const chosen = presets?.find(({name}) => name === state.preset);
   byId("feed-words").textContent = chosen && !chosen.own && state.photos.length + state.films.length
     ? `“${chosen.title}” paints without pictures of yours. You can still give one to a single shot, or choose a look that shows your pictures.`
-    : "Photographs and films of yours appear in the clip, coloured and lit by what is painted, and move with the song. You can also go on without.";
+    : "Photographs and films of yours appear in the clip, lit and coloured by the look, and move with the song. You can also go on without.";
   showWhere();
   markLibrary();
 }
