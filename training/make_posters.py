@@ -64,7 +64,7 @@ def poster(name: str, target: Path) -> None:
     for number, frame in enumerate(wanted):
         tile = frames[frame].resize((480, 270), Image.Resampling.LANCZOS)
         sheet.paste(tile, (480 * (number % 2), 270 * (number // 2)))
-    for quality in (88, 80, 70, 60, 50, 40, 34, 28):
+    for quality in (88, 80, 70, 60, 50, 40, 34, 28, 24, 20):
         sheet.save(target, quality=quality, optimize=True)
         if target.stat().st_size <= LIMIT:
             return
